@@ -1,0 +1,17 @@
+"""What a running sync has done so far: written by the sync, read by whoever shows progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Meter:
+    """One workspace's progress. Only ever counts up, so a reader in another thread needs no lock."""
+
+    name: str
+    phase: str = "waiting"  # waiting, download, load, done
+    attempts: int = 0
+    bytes_received: int = 0  # of the attempt under way
+    bytes_loaded: int = 0
+    rows: int = 0
