@@ -1,0 +1,260 @@
+"""The HTTP room: one request → one whole answer on disk. Knows nothing of interviews.
+
+httpx's timeouts are per read, so the deadline over all attempts and waits is kept here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+import httpx
+
+from etl import __version__
+from etl.config import Api
+from etl.errors import (
+    AnswerTimeout,
+    ConnectError,
+    DeadlineExceeded,
+    IncompleteAnswer,
+    RateLimited,
+    SyncError,
+    UnexpectedAnswer,
+)
+from etl.extract.inflate import broken_compression, pieces
+from etl.extract.refusals import refusal
+from etl.extract.retry import RETRIED_STATUS, Retriable, backoff_seconds, retry_after_seconds
+from etl.extract.spool import Answer, Spool
+from etl.meter import Meter
+from etl.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A GET of one resource. `key_source` says in messages where the key came from."""
+
+    path: str
+    params: Mapping[str, str]
+    key: Secret
+    key_source: str
+    auth: str = "api_key"
+
+    def headers(self) -> dict[str, str]:
+        """The authentication header; the only place where the key is spelled out."""
+        if self.auth == "bearer":
+            return {"Authorization": f"Bearer {self.key.reveal()}"}
+        return {"X-API-Key": self.key.reveal()}
+
+
+class Downloads:
+    """The clients of a pass: never more than `api.concurrency` of them in use, each on one connection.
+
+    A client each, because httpx's own pool looks at every idle connection for every request: that was a
+    tenth of the time of small syncs. Redirects are not followed, so the key never leaves the origin. Proxy
+    variables are honoured.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._free = asyncio.Semaphore(api.concurrency)
+        self._idle: list[httpx.AsyncClient] = []
+        # No certificates to load where none will be shown (base_url is then a loopback address).
+        self._verify = httpx.create_ssl_context() if api.base_url.startswith("https:") else False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        while self._idle:
+            await self._idle.pop().aclose()
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        """A client for one download; waits for one to come free. No deadline runs meanwhile."""
+        async with self._free:
+            client = self._idle.pop() if self._idle else self._open()
+            try:
+                yield client
+            finally:
+                self._idle.append(client)
+
+    def _open(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self._api.base_url,
+            headers={"Accept": "application/json", "User-Agent": f"ontora-etl/{__version__}"},
+            timeout=httpx.Timeout(self._api.timeout_seconds),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            follow_redirects=False,
+            verify=self._verify,
+        )
+
+
+async def fetch(client: httpx.AsyncClient, request: Request, api: Api, meter: Meter) -> Answer:
+    """The whole answer to `request`, after as many attempts as it takes and the settings allow.
+
+    Raises a SyncError whose code says why there is none.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + api.deadline_seconds
+    failure: Retriable | None = None
+    try:
+        async with asyncio.timeout_at(deadline):
+            for attempt in range(1, api.max_attempts + 1):
+                meter.attempts, meter.bytes_received = attempt, 0
+                try:
+                    return await _attempt(client, request, api, meter)
+                except Retriable as retriable:
+                    failure = retriable
+                if attempt == api.max_attempts:
+                    raise _final(failure.fault, attempt) from failure
+                await asyncio.sleep(_pause_seconds(failure, attempt, deadline - loop.time()))
+    except TimeoutError:
+        last = f"; before that: {failure.fault.message}" if failure else ""
+        raise DeadlineExceeded(
+            f"no whole answer within api.deadline_seconds ({api.deadline_seconds:g} s){last}",
+            remedy="raise the deadline if the answer is really that large, or look at the network",
+        ) from failure
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+async def probe(client: httpx.AsyncClient, request: Request, api: Api) -> None:
+    """Ask once and look at how the answer begins; raises the SyncError that a sync would meet."""
+    try:
+        async with asyncio.timeout(api.timeout_seconds):
+            async with _response(client, request, api) as response:
+                async for piece in pieces(response):
+                    if text := piece.removeprefix(b"\xef\xbb\xbf").lstrip():
+                        if not text.startswith(b"["):
+                            raise UnexpectedAnswer(
+                                "the answer is JSON, but not an array", remedy="is api.base_url right?"
+                            )
+                        return
+            raise UnexpectedAnswer("the answer is empty", remedy="is api.base_url right?")
+    except Retriable as retriable:
+        raise retriable.fault from retriable
+    except TimeoutError:
+        raise AnswerTimeout(f"{api.base_url} did not answer for {api.timeout_seconds:g} s") from None
+
+
+def _pause_seconds(failure: Retriable, attempt: int, left_seconds: float) -> float:
+    asked = failure.retry_after_seconds
+    if asked is None:
+        pause = backoff_seconds(attempt)
+        if pause >= left_seconds:
+            raise _final(failure.fault, attempt)
+        return pause
+    if asked >= left_seconds:
+        back = datetime.now(UTC) + timedelta(seconds=min(asked, 10**9))
+        raise RateLimited(
+            f"{failure.fault.message}; the API asks to come back in {asked:.0f} s",
+            remedy=f"past the deadline; sync this workspace again after {back:%Y-%m-%d %H:%M:%S} UTC",
+        )
+    return asked
+
+
+def _final(fault: SyncError, attempts: int) -> SyncError:
+    times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    return type(fault)(f"{fault.message} (after {times})", remedy=fault.remedy)
+
+
+async def _attempt(client: httpx.AsyncClient, request: Request, api: Api, meter: Meter) -> Answer:
+    spool: Spool | None = None
+    try:
+        async with _response(client, request, api) as response:
+            spool = Spool(api.max_response_bytes)
+            async for piece in pieces(response):
+                spool.write(piece)
+                meter.bytes_received = spool.size
+        answer, spool = spool.seal(), None
+        return answer
+    finally:
+        if spool is not None:
+            spool.discard()
+
+
+@asynccontextmanager
+async def _response(client: httpx.AsyncClient, request: Request, api: Api) -> AsyncIterator[httpx.Response]:
+    """A response that may be data. What the wire does to it becomes a SyncError, or a Retriable one."""
+    begun = False  # whether headers have come: tells a cut body from a refused connection
+    try:
+        async with client.stream(
+            "GET", request.path, params=request.params, headers=request.headers()
+        ) as response:
+            begun = True
+            if response.status_code != httpx.codes.OK:
+                await _refuse(response, request)
+            _check_form(response)
+            yield response
+    except httpx.DecodingError as error:
+        raise broken_compression() from error
+    except httpx.TimeoutException as error:
+        what = "connect" if isinstance(error, httpx.ConnectTimeout) else "answer"
+        raise Retriable(
+            AnswerTimeout(
+                f"{api.base_url} did not {what} for {api.timeout_seconds:g} s",
+                remedy="look at the network, or raise api.timeout_seconds",
+            )
+        ) from error
+    except httpx.TransportError as error:
+        raise _broken(error, api, begun=begun) from error
+
+
+def _broken(error: httpx.TransportError, api: Api, *, begun: bool) -> Exception:
+    why = str(error) or type(error).__name__
+    if begun:
+        fault: SyncError = IncompleteAnswer(
+            f"the connection to {api.base_url} broke inside the answer ({why})", remedy="look at the network"
+        )
+        return Retriable(fault)
+    fault = ConnectError(
+        f"cannot reach {api.base_url} ({why})", remedy="check api.base_url, DNS and any proxy"
+    )
+    if _is_certificate_fault(error):
+        return ConnectError(
+            fault.message, remedy="its certificate is not trusted; asking again will not help"
+        )
+    return Retriable(fault)
+
+
+def _is_certificate_fault(error: BaseException) -> bool:
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
+
+
+async def _refuse(response: httpx.Response, request: Request) -> None:
+    body = b""
+    async for piece in pieces(response):
+        body += piece
+        if len(body) > 64 * 1024:  # an error has no reason to be long
+            break
+    fault = refusal(response, body, request.key, request.key_source)
+    if response.status_code in RETRIED_STATUS:
+        wait = retry_after_seconds(response.headers.get("retry-after"), datetime.now(UTC))
+        raise Retriable(fault, retry_after_seconds=wait)
+    raise fault
+
+
+def _check_form(response: httpx.Response) -> None:
+    """An answer is data only if it says that it is JSON in UTF-8, packed at most once."""
+    media_type, _, parameters = response.headers.get("content-type", "application/json").partition(";")
+    if not media_type.strip().lower().endswith(("/json", "+json")):
+        raise UnexpectedAnswer(
+            f"the answer is {media_type.strip() or 'untyped'}, not JSON",
+            remedy="a proxy or an outage page may have answered in the API's place",
+        )
+    charset = parameters.lower().partition("charset=")[2].strip(' "')
+    if charset not in ("", "utf-8", "utf8", "us-ascii"):
+        raise UnexpectedAnswer(
+            f"the answer is in {charset}, not UTF-8", remedy="JSON is UTF-8; is a proxy between?"
+        )
+    if "," in response.headers.get("content-encoding", ""):  # two layers can inflate a million times
+        raise UnexpectedAnswer("the answer is compressed twice", remedy="is a proxy between?")

@@ -1,0 +1,79 @@
+"""The answer on disk: a file without a name, so that the kernel removes it however the process ends."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from typing import IO, Self
+
+import xxhash
+
+from etl.errors import ResponseTooLarge, SpoolError
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: its bytes in a file, their number and their digest."""
+
+    file: IO[bytes]
+    size: int
+    digest: bytes
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Spool:
+    """Takes an answer piece by piece while it arrives."""
+
+    def __init__(self, max_bytes: int) -> None:
+        """An empty spool in the system's folder for temporary files (`TMPDIR`).
+
+        Raises SpoolError where no file can be made there.
+        """
+        self._max_bytes = max_bytes
+        self._hash = xxhash.xxh3_128()
+        self.size = 0
+        try:
+            self._file = tempfile.TemporaryFile(prefix="ontora-etl-", buffering=0)  # noqa: SIM115  # outlives us
+        except OSError as error:
+            raise _spool_error(error) from error
+
+    def write(self, piece: bytes) -> None:
+        """Append; raises ResponseTooLarge past the limit, SpoolError where the disk refuses."""
+        self.size += len(piece)
+        if self.size > self._max_bytes:
+            raise ResponseTooLarge(
+                f"the answer is longer than api.max_response_bytes ({self._max_bytes:,} bytes)",
+                remedy="raise the limit if a workspace can really be that large",
+            )
+        self._hash.update(piece)
+        try:
+            rest = memoryview(piece)
+            while written := self._file.write(rest):
+                rest = rest[written:]
+        except OSError as error:
+            raise _spool_error(error) from error
+
+    def seal(self) -> Answer:
+        """What has arrived, as a whole answer."""
+        return Answer(self._file, self.size, self._hash.digest())
+
+    def discard(self) -> None:
+        """Give the disk space back: the attempt failed."""
+        self._file.close()
+
+
+def _spool_error(error: OSError) -> SpoolError:
+    where = tempfile.gettempdir()
+    return SpoolError(
+        f"cannot keep the answer in {where} ({error.strerror or error})",
+        remedy="make room there, or point TMPDIR to a disk with room for one answer",
+    )

@@ -1,0 +1,245 @@
+"""The spooled array in windows: whatever the cut, the same elements; whatever is no array, refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import tracemalloc
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from etl.errors import UnexpectedAnswer
+from etl.extract.windows import windows
+from etl.normalize import Notes, Reject, normalize
+from tests.strategies import Json, json_values, spelled, storable
+
+SIZES = (1, 2, 3, 17, 4096, 2**22)
+WORKSPACE_ID = UUID(int=0)
+
+
+def elements(body: bytes, window_bytes: int = 2**22) -> list[bytes]:
+    """All raw elements, after a look at the positions."""
+    found: list[bytes] = []
+    for window in windows(io.BytesIO(body), window_bytes):
+        assert window.first == len(found)
+        found += [bytes(element) for element in window.elements]
+    return found
+
+
+def read_through(body: bytes, window_bytes: int = 2**22) -> Notes:
+    """What a sync does with the answer: windows, then normalize; with a count of what was mended."""
+    notes = Notes()
+    for window in windows(io.BytesIO(body), window_bytes):
+        notes.replaced_characters += window.replaced
+        for position, element in enumerate(window.elements, window.first):
+            normalize(bytes(element), position, b"", WORKSPACE_ID, notes, suspect=window.suspect)
+    return notes
+
+
+def without_surrogates(value: Json) -> Json:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list):
+        return [without_surrogates(inner) for inner in value]
+    if isinstance(value, dict):
+        return {storable(key): without_surrogates(inner) for key, inner in value.items()}
+    return value
+
+
+# Elements of every kind; arrays of objects inside objects hold commas that only look like the right ones.
+_objects = st.fixed_dictionaries(
+    {
+        "text": st.sampled_from(["},{", "[", '"},{"', "],", "\\", "a,b,c"]),
+        "inner": st.lists(st.just({"a": 1})),
+    }
+)
+arrays = st.lists(json_values | _objects, max_size=12).map(without_surrogates)
+
+
+@settings(max_examples=300, deadline=None)
+@given(arrays.flatmap(spelled), st.integers(1, 300), st.booleans())
+def test_any_split_gives_the_same_elements(body: bytes, window_bytes: int, mark: bool) -> None:
+    found = elements((b"\xef\xbb\xbf" if mark else b"") + body, window_bytes)
+    assert [json.loads(element) for element in found] == json.loads(body)
+
+
+@settings(deadline=None)
+@given(arrays.flatmap(spelled), st.integers(1, 300), st.data())
+def test_an_array_cut_anywhere_is_refused(body: bytes, window_bytes: int, data: st.DataObject) -> None:
+    end = data.draw(st.integers(0, len(body.rstrip()) - 1))
+    with pytest.raises(UnexpectedAnswer):
+        elements(body[:end], window_bytes)
+
+
+INTERVIEW = {f"field_{number}": "text, with \\ and \u20ac" for number in range(33)}
+BODY = json.dumps(
+    [{**INTERVIEW, "id": number, "goal": "},{", "slots": [{"a": 1}, {"b": [2]}]} for number in range(150)]
+).encode()
+
+
+@pytest.mark.parametrize("window_bytes", [10_000, 2**22])
+def test_21_a_body_cut_at_every_1000th_byte_fails_each_time(window_bytes: int) -> None:
+    assert len(elements(BODY, window_bytes)) == 150
+    for end in range(0, len(BODY), 1000):
+        with pytest.raises(UnexpectedAnswer) as failure:
+            elements(BODY[:end], window_bytes)
+        assert failure.value.code == "unexpected_answer"
+
+
+@pytest.mark.parametrize("window_bytes", [1, 5, 64, 2**22])
+def test_21_a_small_body_cut_at_every_byte_fails_each_time(window_bytes: int) -> None:
+    body = b' [ {"a": "},{", "b": [{}, {"c": 1}]} , 17, "x,y" , null,\n[1, 2], {} ]'
+    assert len(elements(body, window_bytes)) == 6
+    for end in range(len(body)):
+        with pytest.raises(UnexpectedAnswer):
+            elements(body[:end], window_bytes)
+
+
+@pytest.mark.parametrize("window_bytes", SIZES)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="20-empty"),
+        pytest.param(b" \n\t ", id="20-blank"),
+        pytest.param(b"\xef\xbb\xbf", id="20-byte-order-mark-alone"),
+        pytest.param(b"null", id="20-null"),
+        pytest.param(b"{}", id="20-object"),
+        pytest.param(b'{"detail": "Not found", "code": null}', id="20-detail"),
+        pytest.param(b'{"items": []}', id="20-wrapped"),
+        pytest.param(b"<!doctype html><p>We are back soon</p>", id="20-html"),
+        pytest.param(b'"text"', id="20-text"),
+        pytest.param(b"17", id="20-number"),
+        pytest.param(b"[1] x", id="22-text-after"),
+        pytest.param(b"[1]]", id="22-bracket-after"),
+        pytest.param(b"[1],", id="22-comma-after"),
+        pytest.param(b"[1]\0", id="22-nul-after"),
+        pytest.param(b"[{}][{}]", id="22-two-arrays"),
+        pytest.param(b"[]\n[]", id="22-two-empty-arrays"),
+        pytest.param(b"[{}], [{}]", id="22-two-arrays-and-a-comma"),
+        pytest.param(b"[,1]", id="leading-comma"),
+        pytest.param(b"[ , {} ]", id="leading-comma-and-blanks"),
+        pytest.param(b"[{},]", id="trailing-comma"),
+        pytest.param(b"[{} , \n ]", id="trailing-comma-and-blanks"),
+        pytest.param(b"[1,,2]", id="two-commas"),
+        pytest.param(b"[{},,{}]", id="two-commas-between-objects"),
+        pytest.param(b"[,]", id="comma-alone"),
+        pytest.param(b"[{} {}]", id="no-comma"),
+        pytest.param(b"[{};{}]", id="semicolon"),
+        pytest.param(b"{}]", id="no-opening-bracket"),
+        pytest.param(b"[NaN]", id="25-nan"),
+        pytest.param(b'[{"a":Infinity},{}]', id="25-infinity"),
+        pytest.param(b"[{},-Infinity]", id="25-minus-infinity"),
+        pytest.param(b"[1" + b"1" * 10_000 + b"]", id="25-10000-digits"),
+        pytest.param(b"[" * 10_000 + b"]" * 10_000, id="25-10000-arrays"),
+        pytest.param(b"[" + b'{"a":' * 10_000 + b"1" + b"}" * 10_000 + b"]", id="25-10000-objects"),
+        pytest.param(b"[" * 100_000, id="25-100000-brackets"),
+        pytest.param(b'["\xff"]', id="10-no-utf-8"),
+        pytest.param(b'[{"name":"M\xfcnchen"},{}]', id="10-latin-1"),
+        pytest.param(b'[{"a":"\xed\xa0\x80"}]', id="10-surrogate-in-utf-8"),
+        pytest.param("[{}]".encode("utf-16"), id="10-utf-16"),
+        pytest.param(b'[{"a":"\0"}]', id="nul-byte-in-text"),
+        pytest.param(b'["a\nb"]', id="line-break-in-text"),
+        pytest.param(b"[01]", id="leading-zero"),
+        pytest.param(b"['a']", id="single-quotes"),
+        pytest.param(b"[{a:1}]", id="bare-key"),
+        pytest.param(b"[1 /* one */]", id="comment"),
+        pytest.param(b"\x1f\x8b\x08\x00[]", id="compressed"),
+    ],
+)
+def test_what_is_no_json_array_fails(body: bytes, window_bytes: int) -> None:
+    with pytest.raises(UnexpectedAnswer) as failure:
+        read_through(body, window_bytes)
+    assert "nothing was applied" in failure.value.remedy
+    assert len(str(failure.value)) < 300
+
+
+@pytest.mark.parametrize("window_bytes", SIZES)
+@pytest.mark.parametrize("body", [b"[]", b" [ ] ", b"\xef\xbb\xbf[]", b"\n" * 9000 + b"[\n]" + b"\n" * 9000])
+def test_an_empty_array_has_no_elements(body: bytes, window_bytes: int) -> None:
+    assert elements(body, window_bytes) == []
+
+
+@pytest.mark.parametrize("window_bytes", SIZES)
+def test_24_elements_that_are_no_objects_come_through_one_by_one(window_bytes: int) -> None:
+    body = b'\xef\xbb\xbf [1, "a,b" ,null,[{},{}],true , {"a":"},{"},-1.5e3,"" ] '
+    expected = [b"1", b'"a,b"', b"null", b"[{},{}]", b"true", b'{"a":"},{"}', b"-1.5e3", b'""']
+    assert elements(body, window_bytes) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from([r"\u0000", r"\ud800", r"\uDC00", r"\ud83d\ude00", r"\\u0000", "x"])), st.data()
+)
+def test_35_every_nul_and_lone_surrogate_is_counted_once(escapes: list[str], data: st.DataObject) -> None:
+    texts = data.draw(st.permutations([f'{{"a":"{escape}"}}' for escape in escapes] + ["17"]))
+    lone = sum(escape in {r"\u0000", r"\ud800", r"\uDC00"} for escape in escapes)
+    body = f"[{','.join(texts)}]".encode()
+    assert read_through(body, data.draw(st.integers(1, 200))).replaced_characters == lone
+
+
+def test_positions_of_rejects_are_those_in_the_array() -> None:
+    body = json.dumps([{"text": "},{" * 20}, 1, None] * 500).encode()
+    kinds = {0: "object", 1: "number", 2: "null"}
+    seen = 0
+    for window in windows(io.BytesIO(body), 1000):
+        for position, element in enumerate(window.elements, window.first):
+            made = normalize(bytes(element), position, b"", WORKSPACE_ID, Notes())
+            assert isinstance(made, Reject)
+            assert made.position == seen
+            assert made.field == kinds[position % 3] or kinds[position % 3] == "object"
+            seen += 1
+    assert seen == 1500
+
+
+def test_27_a_single_element_of_50_mb_comes_through() -> None:
+    text = b"x, },{  " * 6_250_000
+    found = elements(b'[{"a":1},{"b":"' + text + b'"},{"c":1}]')
+    assert [len(element) for element in found] == [7, len(text) + 8, 7]
+
+
+SLOTS: list[Json] = [{"from": number, "to": [number, {"days": number % 7}]} for number in range(40)]
+BRACES = {f"field_{number}": "},{ ],[ \\" for number in range(60)}
+
+
+def as_json(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize(
+    ("element", "between"),
+    [
+        pytest.param(as_json({**INTERVIEW, "goal": "x" * 2000}), b", ", id="blank-behind-commas"),
+        pytest.param(as_json({**INTERVIEW, "goal": "x" * 2000}), b"\n  , ", id="blank-before-commas"),
+        pytest.param(as_json({"slots": SLOTS, "goal": "x" * 5000}), b",", id="many-objects-in-each"),
+        pytest.param(as_json({**BRACES, "goal": "x" * 5000}), b",", id="many-brackets-in-text"),
+        pytest.param(as_json("a," * 2000), b",", id="texts"),
+    ],
+)
+def test_27_memory_is_bounded_whatever_the_length(element: bytes, between: bytes) -> None:
+    pieces = 60_000_000 // (100 * len(element))
+    piece = between.join([element] * 100)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"[" + piece)
+        for _ in range(1, pieces):
+            file.write(between + piece)
+        file.write(b"]")
+        tracemalloc.start()
+        try:
+            found = sum(len(window.elements) for window in windows(file))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert found == 100 * pieces
+    assert peak < 40 * 2**20
+
+
+@pytest.mark.parametrize("start", [b'[{"a":x},', b"[{},,", b"[1 2,", b'[{"a" 1},'])
+def test_a_malformed_start_is_refused_before_the_rest_is_read(start: bytes) -> None:
+    file = io.BytesIO(start + b",".join([as_json(INTERVIEW)] * 20_000) + b"]")
+    with pytest.raises(UnexpectedAnswer, match="malformed"):
+        list(windows(file))
+    assert file.tell() < 10_000_000
