@@ -1,0 +1,164 @@
+"""A warehouse to work with: transactions whose errors speak the language of `errors.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from etl.config import Warehouse as WarehouseSettings
+from etl.errors import (
+    DriverMissing,
+    SyncError,
+    WarehouseError,
+    WarehouseFull,
+    WarehouseLocked,
+    WarehouseLost,
+    WarehouseRefused,
+)
+from etl.warehouse.dialect import Dialect, Fault
+from etl.warehouse.sqlite import Sqlite, database_path
+
+_SPARE_CONNECTIONS = 4
+
+
+class LoadConflict(Exception):
+    """Another transaction changed a row between our look at it and our write: load again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warehouse:
+    """An open warehouse. Errors of its transactions come out as WarehouseError or SyncError."""
+
+    engine: Engine
+    dialect: Dialect
+    schema: str
+    place: str
+    """Where it is, for messages: without a password."""
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A read transaction. Raises WarehouseError."""
+        with self.opening(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A short write transaction outside a load. Raises WarehouseError."""
+        with (
+            self.opening(),
+            self.engine.connect().execution_options(writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def loading(self, wait_seconds: float) -> Iterator[Connection]:
+        """The one transaction of a load, waiting so long for others' locks. Raises a SyncError.
+
+        LoadConflict and WarehouseLost are worth another try.
+        """
+        options = {"writes": True, "wait_seconds": wait_seconds}
+        with (
+            self._translated(),
+            self.engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def locked(self, workspace_id: UUID) -> Iterator[bool]:
+        """Hold the workspace against other processes; yields False where one of them holds it."""
+        with self.opening(), self.dialect.lock(self.engine, workspace_id) as held:
+            yield held
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """Driver errors inside become a WarehouseError."""
+        try:
+            yield
+        except self.dialect.errors as error:
+            fault = self.dialect.fault(error)
+            raise WarehouseError(
+                f"cannot use the warehouse at {self.place}: {reason(error)}", remedy=_REMEDIES[fault]
+            ) from error
+        except OSError as error:  # a lock file in a folder that is not ours
+            raise WarehouseError(
+                f"cannot use the warehouse at {self.place}: {error.strerror or error}",
+                remedy=_REMEDIES[Fault.UNREACHABLE],
+            ) from error
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except self.dialect.errors as error:
+            if isinstance(error, PoolTimeout):
+                raise WarehouseLost("no connection to the warehouse came free", remedy="") from error
+            fault = self.dialect.fault(error)
+            if fault in (Fault.CONFLICT, Fault.EXISTS):
+                raise LoadConflict(reason(error)) from error
+            raise _LOAD_ERRORS[fault](
+                f"the warehouse at {self.place} failed: {reason(error)}", remedy=_REMEDIES[fault]
+            ) from error
+
+
+_REMEDIES = {
+    Fault.LOCKED: "another session holds a lock: let it finish, or end it",
+    Fault.FULL: "make room on the warehouse's disk",
+    Fault.LOST: "check that the server runs and that warehouse.url is right",
+    Fault.CONFLICT: "the next run tries again",
+    Fault.EXISTS: "the next run tries again",
+    Fault.UNREACHABLE: "check warehouse.url, the folder and its rights",
+    Fault.REFUSED: "check the role's rights and that the schema is whole: ontora-etl check",
+}
+_LOAD_ERRORS: dict[Fault, type[SyncError]] = {
+    Fault.LOCKED: WarehouseLocked,
+    Fault.FULL: WarehouseFull,
+    Fault.LOST: WarehouseLost,
+    Fault.UNREACHABLE: WarehouseLost,
+    Fault.REFUSED: WarehouseRefused,
+}
+
+
+def reason(error: BaseException) -> str:
+    """The driver's own first line: no SQL, no parameters, no password."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def open_warehouse(settings: WarehouseSettings, connections: int = 1) -> Warehouse:
+    """The warehouse of the settings, for so many downloads at a time. Opens no connection yet.
+
+    Raises DriverMissing where the URL's database needs an extra that is not installed.
+    """
+    url = settings.url.reveal()
+    if url.startswith("sqlite:"):
+        dialect: Dialect = Sqlite()
+        place = str(database_path(url))
+    else:
+        try:
+            from etl.warehouse.postgres import Postgres  # noqa: PLC0415  # an extra, and not cheap to import
+        except ImportError as error:
+            raise DriverMissing(
+                "the warehouse is Postgres, but its driver is not installed",
+                remedy="pip install 'ontora-etl[postgres]'",
+            ) from error
+        dialect = Postgres()
+        place = ""
+    # Of two walks per download each holds a connection for its lock, and one of them one for its load.
+    engine = dialect.create_engine(url, settings.schema, 3 * connections + _SPARE_CONNECTIONS)
+    return Warehouse(engine, dialect, settings.schema, place or _place(engine))
+
+
+def _place(engine: Engine) -> str:
+    url = engine.url
+    return f"postgresql://{url.host or 'local'}{f':{url.port}' if url.port else ''}/{url.database or ''}"

@@ -1,0 +1,74 @@
+"""The socket that both dialects fit: everything that Postgres and SQLite do differently, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from enum import Enum
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Table
+
+Cell = str | int | bool | bytes | None
+BulkWriter = Callable[[Sequence[Sequence[Cell]]], None]
+
+
+class Fault(Enum):
+    """What a driver's error means to us."""
+
+    LOCKED = "another session held a lock for too long"
+    FULL = "the disk is full"
+    LOST = "the connection broke"
+    CONFLICT = "another transaction came in between"
+    EXISTS = "a row with that key exists"
+    UNREACHABLE = "the warehouse cannot be opened"
+    REFUSED = "the warehouse refused the statement"
+
+
+class Dialect(Protocol):
+    """One database's ways."""
+
+    name: str
+    loaders: int | None
+    """How many loads can run at a time; None for no limit of its own."""
+    errors: tuple[type[Exception], ...]
+    """What its driver raises, bare or wrapped."""
+    row_lock: str
+    """What a SELECT of rows `i` ends in, to keep others from changing them."""
+
+    def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:
+        """An engine for the URL; opens nothing yet.
+
+        Its transactions heed two execution options: `writes`, and `wait_seconds`, how long to wait for
+        others' locks.
+        """
+
+    def lock(self, engine: Engine, workspace_id: UUID) -> AbstractContextManager[bool]:
+        """Hold the workspace's lock; False at once where another process has it.
+
+        However the process ends, the lock is free afterwards.
+        """
+
+    def may_write(self, connection: Connection) -> bool:
+        """Whether the role may write what every sync writes."""
+
+    def lock_schema(self, connection: Connection) -> None:
+        """Let one migration at a time go on, within the connection's transaction."""
+
+    def create_scratch(self, connection: Connection, tables: Sequence[Table]) -> None:
+        """Empty temporary tables, gone or emptied with the transaction."""
+
+    def bulk_insert(
+        self, connection: Connection, table: str, columns: Sequence[str]
+    ) -> AbstractContextManager[BulkWriter]:
+        """A writer of many rows into one table, as fast as the database takes them.
+
+        Cells come as in `normalize.Row.values`: instants and uuids as text, digests as bytes.
+        """
+
+    def analyze(self, connection: Connection, tables: Sequence[Table]) -> None:
+        """Tell the planner how large the scratch tables have become."""
+
+    def fault(self, error: BaseException) -> Fault:
+        """What the driver's error means."""

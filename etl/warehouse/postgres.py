@@ -1,0 +1,136 @@
+"""Postgres' ways: COPY, advisory locks, SQLSTATEs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.schema import CreateTable
+
+from etl.warehouse.copy_text import copy_text
+from etl.warehouse.dialect import BulkWriter, Cell, Fault
+
+# By SQLSTATE, the longest prefix first.
+_FAULTS = {
+    "55P03": Fault.LOCKED,
+    "57014": Fault.LOCKED,  # statement_timeout
+    "53100": Fault.FULL,
+    "40": Fault.CONFLICT,
+    "23505": Fault.EXISTS,
+    "57P": Fault.LOST,
+    "08": Fault.LOST,
+    "53300": Fault.LOST,  # too many connections
+    "25P03": Fault.LOST,  # idle_in_transaction_session_timeout
+}
+
+
+class Postgres:
+    """See `Dialect`."""
+
+    name = "postgresql"
+    loaders: int | None = None
+    errors: tuple[type[Exception], ...] = (SQLAlchemyError, psycopg.Error)
+    row_lock = "FOR UPDATE OF i"
+
+    def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:
+        engine = create_engine(
+            make_url(url),
+            pool_size=pool_size,
+            max_overflow=4,
+            pool_pre_ping=False,
+            hide_parameters=True,
+            use_native_hstore=False,
+            connect_args={
+                "connect_timeout": 10,
+                "application_name": "ontora-etl",
+                # A pooler in transaction mode hands each transaction another session.
+                "prepare_threshold": None,
+                "keepalives_idle": 30,
+            },
+        )
+        search_path = '"' + schema.replace('"', '""') + '"' if schema else ""
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # LOCAL, not start-up options: a pooler passes it on, and nothing outlives the transaction.
+            settings = []
+            if search_path:
+                settings.append(f"SET LOCAL search_path TO {search_path}")
+            wait_seconds = connection.get_execution_options().get("wait_seconds")
+            if wait_seconds is not None:  # a load, whose instants come as text in UTC
+                settings.append("SET LOCAL TimeZone TO 'UTC'")
+                settings.append(f"SET LOCAL lock_timeout TO {max(1, int(wait_seconds * 1000))}")
+            if settings:
+                connection.exec_driver_sql("; ".join(settings))
+
+        return engine
+
+    @contextmanager
+    def lock(self, engine: Engine, workspace_id: UUID) -> Iterator[bool]:
+        # Bound to an open transaction rather than to the session: so it also holds, and also ends, behind
+        # a pooler that shares sessions. Read committed: idle, it holds back no vacuum.
+        with engine.connect() as connection, connection.begin():
+            held = connection.execute(
+                text(
+                    "SELECT pg_try_advisory_xact_lock(hashtextextended("
+                    "'ontora-etl sync ' || current_schema() || ' ' || CAST(:workspace_id AS text), 0)), "
+                    "set_config('idle_in_transaction_session_timeout', '0', true)"
+                ),
+                {"workspace_id": str(workspace_id)},
+            ).scalar_one()
+            try:
+                yield bool(held)
+            finally:
+                try:
+                    connection.rollback()
+                except DBAPIError:
+                    connection.invalidate()  # the server went away, and the lock with it
+
+    def may_write(self, connection: Connection) -> bool:
+        return bool(
+            connection.exec_driver_sql(
+                "SELECT current_setting('transaction_read_only') = 'off' AND bool_and("
+                "has_table_privilege(name, 'INSERT') AND has_table_privilege(name, 'UPDATE')) "
+                "FROM unnest(ARRAY['interviews', 'workspaces', 'sync_runs']) AS name"
+            ).scalar_one()
+        )
+
+    def lock_schema(self, connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended('ontora-etl migrate', 0))")
+
+    def create_scratch(self, connection: Connection, tables: Sequence[Table]) -> None:
+        # In one round trip. They stay with the session, empty, and cost the next load nothing.
+        ddl = [
+            str(CreateTable(table, if_not_exists=True).compile(dialect=connection.dialect))
+            for table in tables
+        ]
+        connection.exec_driver_sql(";".join(ddl))
+
+    @contextmanager
+    def bulk_insert(self, connection: Connection, table: str, columns: Sequence[str]) -> Iterator[BulkWriter]:
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+
+            def write(rows: Sequence[Sequence[Cell]]) -> None:
+                if rows:
+                    copy.write(copy_text(rows))
+
+            yield write
+
+    def analyze(self, connection: Connection, tables: Sequence[Table]) -> None:
+        connection.exec_driver_sql("ANALYZE " + ", ".join(table.name for table in tables))
+
+    def fault(self, error: BaseException) -> Fault:
+        driver_error: Any = getattr(error, "orig", error)
+        state: str | None = getattr(driver_error, "sqlstate", None)
+        if state is None:  # no answer from the server at all
+            return Fault.LOST if isinstance(driver_error, psycopg.OperationalError) else Fault.REFUSED
+        for prefix, fault in _FAULTS.items():
+            if state.startswith(prefix):
+                return fault
+        return Fault.REFUSED

@@ -1,0 +1,177 @@
+"""Is the schema what this program needs? And how it becomes so.
+
+Alembic is imported only where a migration runs: a sync need not pay for it.
+"""
+
+from __future__ import annotations
+
+import io
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect, text
+
+import etl
+from etl.errors import SchemaNotAtHead, UsageError, WarehouseError
+from etl.tables import metadata
+from etl.warehouse.connection import Warehouse
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_VERSION_TABLE = "alembic_version"
+
+
+class Schema(Enum):
+    """Where a warehouse's schema stands against this program."""
+
+    ABSENT = "empty: no migration has run"
+    BEHIND = "behind this program"
+    HEAD = "at head"
+    AHEAD = "ahead of this program: a newer one wrote it"
+
+
+def migrations_folder() -> Path:
+    """The migrations: inside the package where installed, beside it in a checkout."""
+    package = Path(etl.__file__).parent
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"
+
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """Every revision this program knows, oldest first: the numbers its migration files begin with."""
+    files = (migrations_folder() / "versions").glob("[0-9]*.py")
+    return tuple(sorted(file.name.partition("_")[0] for file in files))
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The warehouse's revision; None where no migration has ever run."""
+    if not inspect(connection).has_table(_VERSION_TABLE):
+        return None
+    version: str | None = connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalar()
+    return version
+
+
+def standing(revision: str | None) -> Schema:
+    """What a revision means to this program."""
+    if revision is None:
+        return Schema.ABSENT
+    if revision not in revisions():
+        return Schema.AHEAD
+    return Schema.HEAD if revision == revisions()[-1] else Schema.BEHIND
+
+
+def ensure_schema(warehouse: Warehouse, *, auto_migrate: bool) -> None:
+    """Bring an empty warehouse to head, and one that is behind if allowed; refuse any other.
+
+    Raises SchemaNotAtHead with the command to run, WarehouseError.
+    """
+    with warehouse.reading() as connection:
+        revision = revision_of(connection)
+    schema = standing(revision)
+    if schema is Schema.ABSENT or (schema is Schema.BEHIND and auto_migrate):
+        migrate(warehouse)
+        return
+    require_head(warehouse)
+    with warehouse.reading() as connection:
+        if not warehouse.dialect.may_write(connection):
+            raise WarehouseError(
+                f"the role may not write to {warehouse.place}",
+                remedy="grant it SELECT, INSERT, UPDATE and DELETE on the tables",
+            )
+
+
+def require_head(warehouse: Warehouse) -> None:
+    """Raise SchemaNotAtHead unless the warehouse is at head and has every table and column."""
+    with warehouse.reading() as connection:
+        revision = revision_of(connection)
+        schema = standing(revision)
+        if schema is not Schema.HEAD:
+            raise SchemaNotAtHead(
+                f"the schema of {warehouse.place} is {schema.value} (it is at {revision or 'nothing'}, "
+                f"this program at {revisions()[-1]})",
+                remedy="upgrade ontora-etl" if schema is Schema.AHEAD else "run: ontora-etl migrate",
+            )
+        if missing := _missing(connection):
+            raise SchemaNotAtHead(
+                f"the schema of {warehouse.place} is damaged: {', '.join(missing)} missing",
+                remedy="restore it from a backup, or migrate down and up again",
+            )
+
+
+def _missing(connection: Connection) -> list[str]:
+    """Tables and columns that someone removed by hand. Columns added by hand harm nothing."""
+    inspector = inspect(connection)
+    present = set(inspector.get_table_names())
+    missing = [f"table {name}" for name in metadata.tables if name not in present]
+    columns = inspector.get_multi_columns(filter_names=[n for n in metadata.tables if n in present])
+    for (_, name), found in columns.items():
+        names = {column["name"] for column in found}
+        missing += [f"column {name}.{c.name}" for c in metadata.tables[name].columns if c.name not in names]
+    return missing
+
+
+def migrate(warehouse: Warehouse, to: str = "head") -> tuple[str | None, str | None]:
+    """Bring the schema to a revision; the revisions before and after. One process at a time.
+
+    Raises SchemaNotAtHead where the warehouse is ahead, UsageError for an unknown revision.
+    """
+    from alembic import command  # noqa: PLC0415
+
+    _require_known(to)
+    if warehouse.schema:
+        with warehouse.engine.connect() as connection, warehouse.opening():
+            connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{warehouse.schema}"')
+            connection.commit()
+    with warehouse.writing() as connection:
+        warehouse.dialect.lock_schema(connection)
+        before = revision_of(connection)
+        if standing(before) is Schema.AHEAD:
+            raise SchemaNotAtHead(
+                f"the schema of {warehouse.place} is {Schema.AHEAD.value} (it is at {before})",
+                remedy="upgrade ontora-etl",
+            )
+        config = _alembic_config()
+        config.attributes["connection"] = connection
+        target = "head" if to == "head" else _padded(to)
+        if target != "head" and before is not None and (target == "base" or target < before):
+            command.downgrade(config, target)
+        else:
+            command.upgrade(config, target)
+        after = revision_of(connection)
+    return before, after
+
+
+def migration_sql(warehouse: Warehouse, to: str = "head", since: str | None = None) -> str:
+    """The DDL that `migrate` would run, from revision `since` on; touches nothing."""
+    from alembic import command  # noqa: PLC0415
+
+    _require_known(to)
+    out = io.StringIO()
+    config = _alembic_config(out)
+    config.attributes["dialect_name"] = warehouse.dialect.name
+    target = "head" if to == "head" else _padded(to)
+    down = since is not None and target != "head" and (target == "base" or target < since)
+    span = f"{since}:{target}" if since else target
+    (command.downgrade if down else command.upgrade)(config, span, sql=True)
+    return out.getvalue()
+
+
+def _alembic_config(out: io.StringIO | None = None) -> Config:
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config(output_buffer=out) if out else Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    return config
+
+
+def _require_known(to: str) -> None:
+    if to not in ("head", "base") and _padded(to) not in revisions():
+        raise UsageError(f"no revision {to}", remedy=f"known are base, {', '.join(revisions())} and head")
+
+
+def _padded(revision: str) -> str:
+    return revision.zfill(4) if revision.isdigit() else revision

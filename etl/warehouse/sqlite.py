@@ -1,0 +1,176 @@
+"""SQLite's ways: one file, one writer at a time, locks that the kernel releases."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.schema import CreateTable
+
+from etl.warehouse.dialect import BulkWriter, Cell, Fault
+
+_PREFIX = "sqlite:///"
+_FAULTS = {
+    "SQLITE_BUSY": Fault.LOCKED,
+    "SQLITE_LOCKED": Fault.LOCKED,
+    "SQLITE_PROTOCOL": Fault.LOCKED,
+    "SQLITE_FULL": Fault.FULL,
+    "SQLITE_CANTOPEN": Fault.UNREACHABLE,
+    "SQLITE_NOTADB": Fault.UNREACHABLE,
+    "SQLITE_CORRUPT": Fault.UNREACHABLE,
+    "SQLITE_READONLY": Fault.UNREACHABLE,
+    "SQLITE_IOERR": Fault.UNREACHABLE,
+    "SQLITE_PERM": Fault.UNREACHABLE,
+    "SQLITE_CONSTRAINT": Fault.EXISTS,
+}
+_ORDINARY_WAIT_SECONDS = 30
+
+
+def database_path(url: str) -> Path:
+    """The file that `sqlite:///…` names; all after the slashes is path, whatever characters it has."""
+    return Path(url.removeprefix(_PREFIX))
+
+
+class Sqlite:
+    """See `Dialect`."""
+
+    name = "sqlite"
+    loaders: int | None = 1  # a second writer would only wait, and less patiently than our queue
+    errors: tuple[type[Exception], ...] = (SQLAlchemyError, sqlite3.Error)
+    row_lock = ""  # a writer has the whole file
+
+    def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:  # noqa: ARG002  # no schemas here
+        path = database_path(url)
+
+        def connect() -> sqlite3.Connection:
+            # isolation_level None: the driver begins nothing by itself, so that DDL is transactional too.
+            try:
+                connection = sqlite3.connect(
+                    path, timeout=_ORDINARY_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+                )
+            except sqlite3.OperationalError as error:
+                if why := _why_unopened(path):
+                    error.args = (f"{error}: {why}",)
+                raise
+            # WAL lets analysts read while we write, and the other way round.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            connection.execute("PRAGMA cache_size = -16384")
+            return connection
+
+        engine = create_engine(
+            URL.create("sqlite", database=str(path)),
+            creator=connect,
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            max_overflow=4,
+            hide_parameters=True,
+        )
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            options = connection.get_execution_options()
+            wait_seconds = options.get("wait_seconds", _ORDINARY_WAIT_SECONDS)
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait_seconds * 1000)}")
+            # IMMEDIATE: a load that began as a reader could not become a writer after another has written.
+            mode = "IMMEDIATE" if options.get("writes") else "DEFERRED"
+            connection.exec_driver_sql(f"BEGIN {mode}")
+
+        return engine
+
+    @contextmanager
+    def lock(self, engine: Engine, workspace_id: UUID) -> Iterator[bool]:
+        path = f"{engine.url.database}.{workspace_id}.lock"
+        descriptor = _take(path)
+        if descriptor is None:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            Path(path).unlink()  # while held: nobody else can hold this very file
+            os.close(descriptor)
+
+    def may_write(self, connection: Connection) -> bool:  # noqa: ARG002  # no roles here
+        """Yes: where the file is read-only, opening it has failed before."""
+        return True
+
+    def lock_schema(self, connection: Connection) -> None:
+        """Nothing to do: a writing transaction has the whole file."""
+
+    def create_scratch(self, connection: Connection, tables: Sequence[Table]) -> None:
+        for table in tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                connection.exec_driver_sql(
+                    f"CREATE INDEX IF NOT EXISTS temp.{index.name} ON {table.name} "
+                    f"({', '.join(column.name for column in index.columns)})"
+                )
+            connection.exec_driver_sql(f"DELETE FROM {table.name}")
+
+    @contextmanager
+    def bulk_insert(self, connection: Connection, table: str, columns: Sequence[str]) -> Iterator[BulkWriter]:
+        cursor: sqlite3.Cursor = connection.connection.cursor()  # type: ignore[assignment]
+        marks = ", ".join("?" * len(columns))
+        statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+
+        def write(rows: Sequence[Sequence[Cell]]) -> None:
+            cursor.executemany(statement, rows)
+
+        try:
+            yield write
+        finally:
+            cursor.close()
+
+    def analyze(self, connection: Connection, tables: Sequence[Table]) -> None:
+        """Nothing to do: the queries over scratch tables read them from end to end."""
+
+    def fault(self, error: BaseException) -> Fault:
+        driver_error: Any = getattr(error, "orig", error)
+        name: str = getattr(driver_error, "sqlite_errorname", None) or ""
+        for prefix, fault in _FAULTS.items():
+            if name.startswith(prefix):
+                return fault
+        return Fault.REFUSED
+
+
+def _why_unopened(path: Path) -> str:
+    """What SQLite does not say: which of the usual reasons it is."""
+    if path.is_dir():
+        return "it is a folder"
+    if not path.parent.is_dir():
+        return f"the folder {path.parent} does not exist"
+    return "" if os.access(path.parent, os.W_OK) else f"the folder {path.parent} is not writable"
+
+
+def _take(path: str) -> int | None:
+    """A descriptor that holds the lock file, or None where another process does.
+
+    The holder removes the file when done, so what was opened may be gone by the time it is locked: then
+    once more.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_ino == Path(path).stat().st_ino:
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)

@@ -1,0 +1,56 @@
+"""The databases that every test may ask for. How they start: tests/postgres.py.
+
+The checkout is on the tests' import path (`pythonpath` in pyproject.toml), and `tests` is a namespace
+package: a test says `from tests.postgres import PostgresServer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import PostgresServer, private_server, shared_server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server of this test process. Do not stop it: that is what `own_postgres` is for."""
+    with shared_server() as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server for this test alone, to stop, crash and start again. It writes through to the disk."""
+    with private_server(fsync=True) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A new, empty Postgres database."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of an SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'warehouse.db'}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def warehouse_url(request: pytest.FixtureRequest) -> str:
+    """An empty warehouse, once of each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark whatever needs a Postgres, so that `-m "not postgres"` is the fast half."""
+    for item in items:
+        if {"postgres_server", "own_postgres"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("postgres")

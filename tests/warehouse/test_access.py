@@ -1,0 +1,298 @@
+"""What a warehouse looks like and who may write to it: reliability 59 to 62."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from etl.errors import SchemaNotAtHead, WarehouseError
+from etl.standin import StandIn
+from etl.tables import metadata
+from etl.warehouse.schema import ensure_schema, migrate, revision_of, revisions
+from tests.acceptance.program import Program, fates, id_of, interviews_of, populate, wait_until
+from tests.load.house import House, body, made, workspace
+from tests.postgres import PostgresServer
+from tests.warehouse.mounts import make_read_only, small_disk
+
+PATIENT = {"timeout_seconds": 20, "deadline_seconds": 60}
+
+
+@pytest.fixture
+def house(warehouse_url: str) -> Iterator[House]:
+    """A new warehouse at head, once of each kind."""
+    house = House(warehouse_url)
+    yield house
+    house.close()
+
+
+def _execute(house: House, *statements: str) -> None:
+    with house.warehouse.writing() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def _refused(house: House, *, auto_migrate: bool = False) -> str:
+    with pytest.raises(WarehouseError) as refused:
+        ensure_schema(house.warehouse, auto_migrate=auto_migrate)
+    assert refused.value.exit_code == 3
+    return str(refused.value)
+
+
+# --- 59: the schema ---
+
+
+def test_behind_is_refused_unless_it_may_be_migrated(house: House) -> None:
+    for revision in revisions()[:-1]:
+        migrate(house.warehouse, revision)
+        message = _refused(house)
+        assert "behind" in message
+        assert "ontora-etl migrate" in message
+        assert revision in message
+    ensure_schema(house.warehouse, auto_migrate=True)
+    assert house.load(workspace(), body(made(2))).counts.inserted == 2
+
+
+def test_ahead_is_always_refused(house: House) -> None:
+    _execute(house, "UPDATE alembic_version SET version_num = '9999'")
+    for auto_migrate in (False, True):
+        assert "ahead" in _refused(house, auto_migrate=auto_migrate)
+    with pytest.raises(SchemaNotAtHead, match="ahead"):
+        migrate(house.warehouse)
+    assert house.ask("SELECT version_num FROM alembic_version") == "9999"
+
+
+def test_absent_is_migrated(house: House) -> None:
+    migrate(house.warehouse, "base")
+    ensure_schema(house.warehouse, auto_migrate=False)
+    with house.warehouse.reading() as connection:
+        assert revision_of(connection) == revisions()[-1]
+
+
+def test_half_migrated_is_refused_and_nothing_is_lost(house: House) -> None:
+    """A revision that lies: what it says is to come is there already."""
+    house.load(workspace(), body(made(2)))
+    _execute(house, "UPDATE alembic_version SET version_num = '0002'")
+    assert "behind" in _refused(house)
+    assert "already exists" in _refused(house, auto_migrate=True)
+    assert len(house.present()) == 2
+
+
+@pytest.mark.parametrize("table", ["interview_digests", "rejected_rows", "sync_runs"])
+def test_a_table_dropped_by_hand_is_named(house: House, table: str) -> None:
+    _execute(
+        house,
+        *(f"DROP VIEW IF EXISTS {view}" for view in ("sync_health", "workspace_summary")),
+        f"DROP TABLE {table}",
+    )
+    for auto_migrate in (False, True):
+        assert f"table {table} missing" in _refused(house, auto_migrate=auto_migrate)
+
+
+def test_a_column_dropped_by_hand_is_named(house: House) -> None:
+    _execute(house, "ALTER TABLE interview_digests DROP COLUMN digest")
+    assert "column interview_digests.digest missing" in _refused(house)
+
+
+def test_columns_and_tables_added_by_hand_harm_nothing(house: House) -> None:
+    _execute(
+        house,
+        *(f"ALTER TABLE {name} ADD COLUMN our_note TEXT" for name in metadata.tables),
+        "CREATE TABLE our_table (id INTEGER)",
+        "CREATE INDEX our_index ON interviews (folder)",
+    )
+    ensure_schema(house.warehouse, auto_migrate=False)
+    plain = made(12)
+    house.load(workspace(), body(plain))
+    _execute(house, "UPDATE interviews SET our_note = 'ours'")
+    changed = [plain[0] | {"folder": "new"}, *plain[1:-1], {"no": "interview"}]
+    counts = house.counts(workspace(), changed)
+    assert counts == {"received": 12, "updated": 1, "unchanged": 10, "rejected": 1, "deleted": 1}
+    assert house.ask("SELECT count(*) FROM interviews WHERE our_note = 'ours'") == 12
+
+
+# --- 60: roles ---
+
+
+@pytest.fixture
+def role(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
+    """A role that may log in and no more; and the database at head, with five interviews."""
+    name = "role_" + postgres_url.rpartition("_")[2]
+    with postgres_server.connect(postgres_url) as admin:
+        admin.execute(f"CREATE ROLE {name} LOGIN")
+        yield name
+        admin.execute(f"DROP OWNED BY {name}")
+        admin.execute(f"DROP ROLE {name}")
+
+
+def _as_role(tmp_path: Path, url: str, role: str, api: StandIn) -> Program:
+    populate(api, "acme", count=5)
+    parts = urlsplit(url)
+    program = Program(tmp_path, parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl())
+    program.configure(api.base_url, "acme", api=PATIENT)
+    return program
+
+
+def _migrate_and_grant(server: PostgresServer, url: str, role: str, rights: str) -> None:
+    House(url).close()
+    with server.connect(url) as admin:
+        admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        admin.execute(f"GRANT {rights} ON ALL TABLES IN SCHEMA public TO {role}")
+        if "INSERT" in rights:
+            admin.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}")
+
+
+def test_a_role_that_may_write_but_not_create(
+    api: StandIn, tmp_path: Path, postgres_server: PostgresServer, postgres_url: str, role: str
+) -> None:
+    program = _as_role(tmp_path, postgres_url, role, api)
+    with postgres_server.connect(postgres_url) as admin:
+        admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    refused = program.sync()
+    assert refused.exit_code == 3  # an empty warehouse needs a role that may create tables
+    assert "permission denied" in refused.stderr
+    _migrate_and_grant(postgres_server, postgres_url, role, "SELECT, INSERT, UPDATE, DELETE")
+    assert fates(program.sync().workspace("acme")) == {"received": 5, "inserted": 5}
+    api.set_interviews(id_of("acme"), [one | {"folder": "x"} for one in interviews_of("acme", 4)])
+    done = program.sync()
+    assert fates(done.workspace("acme")) == {"received": 4, "updated": 4, "deleted": 1}
+    assert program.run("check").exit_code == 0
+
+
+def test_a_role_that_may_only_read(
+    api: StandIn, tmp_path: Path, postgres_server: PostgresServer, postgres_url: str, role: str
+) -> None:
+    program = _as_role(tmp_path, postgres_url, role, api)
+    _migrate_and_grant(postgres_server, postgres_url, role, "SELECT")
+    refused = program.sync()
+    assert refused.exit_code == 3, refused.stdout
+    assert "may not write" in refused.stderr
+    assert program.run("status").exit_code == 0
+    assert api.requests == []
+
+
+# --- 61: pgbouncer ---
+
+
+@contextmanager
+def _pgbouncer(server: PostgresServer, folder: Path) -> Iterator[int]:
+    """The port of a pgbouncer in transaction mode in front of the server."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
+    parts = urlsplit(server.url())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    (folder / "users").write_text('"postgres" ""\n')
+    (folder / "pgbouncer.ini").write_text(
+        f"""
+        [databases]
+        * = host={parts.hostname} port={parts.port}
+        [pgbouncer]
+        listen_addr = 127.0.0.1
+        listen_port = {port}
+        unix_socket_dir =
+        auth_type = trust
+        auth_file = {folder / "users"}
+        pool_mode = transaction
+        default_pool_size = 6
+        """.replace("\n        ", "\n")
+    )
+    words: list[str | Path] = [program, folder / "pgbouncer.ini"]
+    if getpass.getuser() == "root":
+        words[1:1] = ["-u", "nobody"]
+        folder.chmod(0o755)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: b"up" in (folder / "log").read_bytes() or process.poll() is not None)
+        assert process.poll() is None, (folder / "log").read_text()
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_behind_pgbouncer_in_transaction_mode(
+    api: StandIn, tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    folder = Path(f"/tmp/etl-pgbouncer-{os.getpid()}")  # noqa: S108  # readable for the user that it runs as
+    folder.mkdir()
+    names = ("acme", "beta", "gamma")
+    populate(api, *names, count=40)
+    try:
+        with _pgbouncer(postgres_server, folder) as port:
+            url = urlsplit(postgres_url)._replace(netloc=f"postgres@127.0.0.1:{port}").geturl()
+            program = Program(tmp_path_factory.mktemp("program"), url)
+            program.configure(api.base_url, *names, api=PATIENT)
+            for change in range(4):
+                for name in names:
+                    rows = [one | {"contact_count": change} for one in interviews_of(name, 40 - change)]
+                    api.set_interviews(id_of(name), rows)
+                both = [program.start("sync", "--json") for _ in range(2)]
+                finished = [running.wait() for running in both]
+                for done in finished:
+                    assert done.exit_code == 0, done.stderr
+                statuses = {e["status"] for done in finished for e in done.json["workspaces"]}
+                assert statuses <= {"succeeded", "skipped"}
+                program.sync()
+                expected = [(change, 3 * (40 - change))]
+                query = "SELECT contact_count, count(*) FROM interviews WHERE _deleted_at IS NULL GROUP BY 1"
+                assert program.rows(query) == expected
+            assert program.sync("--full").workspace("acme")["unchanged"] == 37
+            _assert_never_backwards(House(url))
+            program.end()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _assert_never_backwards(house: House) -> None:
+    asked, plain = workspace(), made(3)
+    early = house.start(asked)
+    house.load(asked, body(plain))
+    late = house.load(asked, body([one | {"folder": "late"} for one in plain]), run_id=early)
+    assert (late.counts.received, late.counts.stale) == (3, 3)
+    house.close()
+
+
+# --- 62: places of an SQLite file ---
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b.db", "what?.db", "100%.db", "%20.db", "a%2Fb.db", "größe.db", "日本.db", "#1&x=y.db", "'q'.db"],
+)
+def test_a_path_with_odd_characters(api: StandIn, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / f"in {name}"
+    folder.mkdir()
+    program = Program(tmp_path, f"sqlite:///{folder / name}")
+    populate(api, "acme")
+    program.configure(api.base_url, "acme", api=PATIENT)
+    done = program.sync()
+    assert done.exit_code == 0, done.stderr
+    assert program.rows("SELECT count(*) FROM interviews") == [(5,)]
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
+def test_a_read_only_disk(api: StandIn, tmp_path: Path) -> None:
+    populate(api, "acme")
+    with small_disk(8) as disk:
+        program = Program(tmp_path, f"sqlite:///{disk / 'warehouse.db'}")
+        program.configure(api.base_url, "acme", api=PATIENT)
+        assert program.sync().exit_code == 0
+        make_read_only(disk)
+        refused = program.sync()
+        assert refused.exit_code == 3, refused.stdout
+        assert str(disk) in refused.stderr
+        program.warehouse_url = f"sqlite:///{disk / 'new.db'}"
+        program.configure(api.base_url, "acme", api=PATIENT)
+        assert program.sync().exit_code == 3
