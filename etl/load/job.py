@@ -1,0 +1,105 @@
+"""What a load is asked to do, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import xxhash
+
+from etl.config import Workspace
+from etl.normalize import NORMALIZATION_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One workspace's load. `run_id` is its entry in the ledger: runs are numbered as they ask the API."""
+
+    run_id: int
+    workspace: Workspace
+    full: bool = False
+    accept_deletes: bool = False
+    dry_run: bool = False
+
+    @property
+    def workspace_id(self) -> UUID:
+        """The workspace to load."""
+        return self.workspace.id
+
+    def reading_digest(self, answer_digest: bytes) -> str:
+        """The answer's digest together with all that shapes what comes of it.
+
+        Equal answers under other filters, other rules for deletes or another program are not equal.
+        """
+        workspace, policy = self.workspace, self.workspace.policy
+        shape = [
+            NORMALIZATION_VERSION,
+            str(workspace.project_id),
+            workspace.status,
+            policy.detect_deletes,
+            policy.max_delete_fraction,
+            policy.max_delete_rows,
+        ]
+        return xxhash.xxh3_128_hexdigest(answer_digest + msgspec.json.encode(shape))
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the answer's elements; the first seven are conserved: received = the sum of the rest."""
+
+    received: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    stale: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    deleted: int = 0
+    restored: int = 0
+    held_deletes: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """By name, in the order of the ledger's columns."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def accounted(self) -> int:
+        """Elements whose fate is known."""
+        return self.inserted + self.updated + self.unchanged + self.stale + self.duplicate + self.rejected
+
+    def if_seen_again(self) -> Counts:
+        """What the same answer would count if it came once more right away."""
+        return Counts(
+            received=self.received,
+            unchanged=self.inserted + self.updated + self.unchanged,
+            stale=self.stale,
+            duplicate=self.duplicate,
+            rejected=self.rejected,
+            held_deletes=self.held_deletes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An interview that a dry run would change: field → (stored, new)."""
+
+    interview_id: str
+    fields: dict[str, tuple[Any, Any]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a load did."""
+
+    counts: Counts
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    high_watermark: datetime | None = None
+    unknown_fields: tuple[str, ...] = ()
+    changes: list[Change] = field(default_factory=list)
+
+
+def warning(code: str, message: str, **facts: Any) -> dict[str, Any]:  # JSON values
+    """An entry of the run's `warnings`."""
+    return {"code": code, "message": message, **facts}

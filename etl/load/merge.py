@@ -1,0 +1,140 @@
+"""Steps 2 to 6: what was staged changes the warehouse, each step one look at set-based SQL.
+
+classify → history → upsert → delete → (rejects) → count
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from etl.load import sql
+from etl.load.job import Change, Counts, Job
+from etl.load.reading import Reading
+from etl.load.rejects import keep_staged_rejects, resolve_rejects
+from etl.tables import CONTENT_COLUMNS
+from etl.warehouse import Dialect
+from etl.warehouse.connection import LoadConflict
+
+
+def fields_not_read_again(connection: Connection, unknown: Iterable[str]) -> set[str]:
+    """Those unknown fields of last time that elements known by their bytes, and so not read, still hold."""
+    sought, found = set(unknown), set[str]()
+    if sought:
+        with connection.execute(sql.KNOWN_EXTRAS.columns(extra=sql.JSON)) as result:
+            for (extra,) in result:
+                found |= sought & extra.keys()
+                if found == sought:
+                    break
+    return found
+
+
+def classify(connection: Connection, job: Job, *, received: int) -> int:
+    """Give every staged element its fate and find the interviews that are gone; how many of those are held.
+
+    A loss is held where it is more than `max_delete_rows` and more than `max_delete_fraction` of the active
+    rows, or where the answer is empty: that is more often a fault than the truth.
+    """
+    workspace, policy = job.workspace, job.workspace.policy
+    scope = {"workspace_id": workspace.id, "project_id": workspace.project_id}
+    connection.execute(sql.CLASSIFY, {"workspace_id": workspace.id})
+    if not policy.detect_deletes or workspace.status is not None:
+        return 0
+    gone = connection.execute(sql.CLASSIFY_GONE, scope).rowcount
+    if job.accept_deletes or not gone:
+        return 0
+    if received:
+        active = (
+            connection.execute(sql.COUNT_ACTIVE, scope).scalar_one() if gone > policy.max_delete_rows else 0
+        )
+        if gone <= policy.max_delete_rows or gone <= policy.max_delete_fraction * active:
+            return 0
+    connection.execute(sql.FORGET_GONE)
+    return gone
+
+
+def observation_time(connection: Connection, dialect: Dialect, now: datetime) -> datetime:
+    """When this load's changes count as observed; the rows about to change stay locked.
+
+    Now, or just after the newest version that is to end, should the clock have been set back.
+    Raises LoadConflict where another load has changed one of the rows since they were classified.
+    """
+    moved_on, newest = connection.execute(
+        sql.lock_changing(dialect.row_lock).columns(moved_on=sql.COUNT, valid_from=sql.INSTANT)
+    ).one()
+    if moved_on:
+        raise LoadConflict(f"{moved_on} interviews were changed by another load")
+    return now if newest is None else max(now, newest + timedelta(microseconds=1))
+
+
+def keep_versions(connection: Connection, job: Job, observed_at: datetime) -> None:
+    """History: the versions about to end, as they stand."""
+    if job.workspace.policy.history:
+        connection.execute(sql.KEEP_VERSIONS, {"observed_at": observed_at, "run_id": job.run_id})
+
+
+def upsert(connection: Connection, job: Job, observed_at: datetime, counts: Counts) -> None:
+    """Write what is new or changed, restore what came back, keep the digests of all that was read."""
+    at = {"observed_at": observed_at, "run_id": job.run_id}
+    if counts.inserted or counts.updated:
+        written = connection.execute(sql.UPSERT, at).rowcount
+        if written != counts.inserted + counts.updated:
+            raise LoadConflict("another load wrote one of these interviews first")
+    if counts.restored:
+        connection.execute(sql.RESTORE_AS_STORED, at)
+    if counts.updated:
+        connection.execute(sql.DROP_MOVED_DIGESTS, {"workspace_id": job.workspace_id})
+        connection.execute(sql.DISTRUST_FORMER_WORKSPACES, {"workspace_id": job.workspace_id})
+    connection.execute(sql.KEEP_DIGESTS, {"workspace_id": job.workspace_id})
+
+
+def mark_deleted(connection: Connection, job: Job, observed_at: datetime, counts: Counts) -> None:
+    """Mark what is gone."""
+    if counts.deleted:
+        connection.execute(sql.MARK_DELETED, {"observed_at": observed_at, "run_id": job.run_id})
+        connection.execute(sql.DROP_GONE_DIGESTS, {"workspace_id": job.workspace_id})
+
+
+def keep_and_resolve_rejects(connection: Connection, job: Job, observed_at: datetime, counts: Counts) -> None:
+    """Write what was rejected; close the rejects whose interviews loaded."""
+    if counts.rejected:
+        keep_staged_rejects(connection, job, observed_at)
+    resolve_rejects(connection, job, observed_at)
+
+
+def count(connection: Connection, reading: Reading, held: int) -> Counts:
+    """What becomes of every element, from the fates."""
+    fates = {row.fate: row for row in connection.execute(sql.COUNT_FATES)}
+    known = connection.execute(sql.COUNT_KNOWN).one()
+
+    def rows(fate: str) -> int:
+        return fates[fate].rows if fate in fates else 0
+
+    return Counts(
+        received=reading.received,
+        inserted=rows("inserted"),
+        updated=rows("updated"),
+        unchanged=rows("unchanged") + known.interviews,
+        stale=rows("stale"),
+        duplicate=rows("duplicate") + known.elements - known.interviews,
+        rejected=sum(reading.reasons.values()),
+        deleted=rows("gone"),
+        restored=sum(row.restored for row in fates.values()),
+        held_deletes=held,
+    )
+
+
+def changes(connection: Connection) -> list[Change]:
+    """Up to 20 interviews that will be updated, field by field: for a dry run."""
+    found = []
+    for row in connection.execute(sql.CHANGES).mappings():
+        fields: dict[str, tuple[Any, Any]] = {
+            name: (row[f"old_{name}"], row[f"new_{name}"])
+            for name in CONTENT_COLUMNS
+            if name != "_row_hash" and row[f"old_{name}"] != row[f"new_{name}"]
+        }
+        found.append(Change(str(row["old_id"]), fields))
+    return found
