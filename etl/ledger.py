@@ -1,0 +1,189 @@
+"""The ledger: one row per attempt at a workspace, from its start to what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    ScalarSelect,
+    Select,
+    Table,
+    func,
+    select,
+)
+
+from etl import __version__
+from etl.errors import EtlError, Interrupted
+from etl.load import Outcome
+from etl.statement import statement
+from etl.tables import COUNTERS, interviews, rejected_rows, sync_runs, workspaces
+
+Trigger = Literal["manual", "schedule", "catch_up", "webhook"]
+
+
+_REMEMBER_WORKSPACE = statement("""
+    INSERT INTO workspaces (workspace_id, name) VALUES (:workspace_id, :name)
+    ON CONFLICT (workspace_id) DO UPDATE SET name = excluded.name
+""")
+
+_CLOSE_DEAD_RUNS = statement("""
+    UPDATE sync_runs
+    SET status = 'interrupted', finished_at = :now, error_code = 'interrupted',
+        error = 'the process ended before the run did; it changed nothing'
+    WHERE workspace_id = :workspace_id AND status = 'running'
+""")
+
+_OPEN_RUN = statement("""
+    INSERT INTO sync_runs (workspace_id, workspace_name, trigger, status, started_at, program_version)
+    VALUES (:workspace_id, :name, :trigger, 'running', :now, :program_version)
+    RETURNING id
+""")
+
+_ATTEMPT = statement("""
+    INSERT INTO workspaces (workspace_id, name, last_attempt_at, last_run_id)
+    VALUES (:workspace_id, :name, :now, :run_id)
+    ON CONFLICT (workspace_id) DO UPDATE
+    SET name = excluded.name, last_attempt_at = excluded.last_attempt_at, last_run_id = excluded.last_run_id
+""")
+
+_SUCCEED_RUN = statement(f"""
+    UPDATE sync_runs
+    SET status = 'succeeded', finished_at = :now, duration_seconds = :duration_seconds,
+        {", ".join(f"{name} = :{name}" for name in COUNTERS)},
+        high_watermark = :high_watermark, warnings = :warnings, error_code = NULL, error = NULL
+    WHERE id = :run_id
+""")
+
+_SUCCESS = statement("""
+    UPDATE workspaces SET last_success_at = :now, consecutive_failures = 0 WHERE workspace_id = :workspace_id
+""")
+
+_FAIL_RUN = statement("""
+    UPDATE sync_runs
+    SET status = :status, finished_at = :now, duration_seconds = :duration_seconds,
+        bytes_received = :bytes_received, attempts = :attempts, error_code = :error_code, error = :error
+    WHERE id = :run_id
+""")
+
+_FAILURE = statement("""
+    UPDATE workspaces SET consecutive_failures = consecutive_failures + 1 WHERE workspace_id = :workspace_id
+""")
+
+
+def remember_workspace(connection: Connection, workspace_id: UUID, name: str) -> None:
+    """Make sure the workspace has its row, under its present name."""
+    connection.execute(_REMEMBER_WORKSPACE, {"workspace_id": workspace_id, "name": name})
+
+
+def start_run(connection: Connection, workspace_id: UUID, name: str, trigger: Trigger, now: datetime) -> int:
+    """Open a run and return its id; runs that died without a word are marked interrupted.
+
+    To be called with the workspace's lock held: then no run of it can be alive.
+    """
+    connection.execute(_CLOSE_DEAD_RUNS, {"workspace_id": workspace_id, "now": now})
+    attempt = {"workspace_id": workspace_id, "name": name, "now": now}
+    opened = connection.execute(_OPEN_RUN, {**attempt, "trigger": trigger, "program_version": __version__})
+    run_id: int = opened.scalar_one()
+    connection.execute(_ATTEMPT, {**attempt, "run_id": run_id})
+    return run_id
+
+
+def succeed_run(
+    connection: Connection,
+    run_id: int,
+    workspace_id: UUID,
+    outcome: Outcome,
+    facts: dict[str, Any],
+    now: datetime,
+) -> None:
+    """Close a run as succeeded: in the load's own transaction, so that both happen or neither."""
+    became = {
+        "run_id": run_id,
+        "now": now,
+        "high_watermark": outcome.high_watermark,
+        "warnings": outcome.warnings or None,
+        **outcome.counts.as_dict(),
+        **facts,
+    }
+    connection.execute(_SUCCEED_RUN, became)
+    connection.execute(_SUCCESS, {"workspace_id": workspace_id, "now": now})
+
+
+def fail_run(
+    connection: Connection,
+    run_id: int,
+    workspace_id: UUID,
+    error: EtlError,
+    facts: dict[str, Any],
+    now: datetime,
+) -> None:
+    """Close a run as failed, or as interrupted, with its error's code and sentence."""
+    interrupted = isinstance(error, Interrupted)
+    became = {
+        "run_id": run_id,
+        "now": now,
+        "status": "interrupted" if interrupted else "failed",
+        "error_code": error.code,
+        "error": str(error),
+        **facts,
+    }
+    connection.execute(_FAIL_RUN, became)
+    if not interrupted:
+        connection.execute(_FAILURE, {"workspace_id": workspace_id})
+
+
+def runs(connection: Connection, workspace_id: UUID | None, limit: int) -> Sequence[Row[Any]]:
+    """The newest runs first, of one workspace or of all."""
+    query: Select[Any] = select(sync_runs).order_by(sync_runs.c.id.desc()).limit(limit)
+    if workspace_id is not None:
+        query = query.where(sync_runs.c.workspace_id == workspace_id)
+    return connection.execute(query).all()
+
+
+def rejects(connection: Connection, workspace_id: UUID | None) -> Sequence[Row[Any]]:
+    """Open rejects first, then by when they were last seen."""
+    query: Select[Any] = (
+        select(rejected_rows, workspaces.c.name.label("workspace_name"))
+        .join(workspaces, workspaces.c.workspace_id == rejected_rows.c.workspace_id)
+        .order_by(
+            rejected_rows.c.resolved_at.is_not(None), rejected_rows.c.last_seen_at.desc(), rejected_rows.c.id
+        )
+    )
+    if workspace_id is not None:
+        query = query.where(rejected_rows.c.workspace_id == workspace_id)
+    return connection.execute(query).all()
+
+
+def workspace_states(connection: Connection) -> Sequence[Row[Any]]:
+    """Every workspace ever synced: its row, its last run, and how many interviews and open rejects it has."""
+    here = workspaces.c.workspace_id
+    present = interviews.c._deleted_at.is_(None)
+
+    def number(table: Table, *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
+        return (
+            select(func.count())
+            .select_from(table)
+            .where(table.c.workspace_id == here, *conditions)
+            .scalar_subquery()
+        )
+
+    last = sync_runs.alias("last")
+    return connection.execute(
+        select(
+            workspaces,
+            last.c.status.label("last_status"),
+            last.c.error_code.label("last_error_code"),
+            last.c.error.label("last_error"),
+            number(interviews, present).label("active"),
+            number(interviews, ~present).label("deleted"),
+            number(rejected_rows, rejected_rows.c.resolved_at.is_(None)).label("rejects_open"),
+        )
+        .outerjoin(last, last.c.id == workspaces.c.last_run_id)
+        .order_by(workspaces.c.name)
+    ).all()

@@ -1,0 +1,198 @@
+"""One workspace, one pass: lock → ledger → extract → load → ledger. Errors become the run's outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any
+
+from etl import ledger
+from etl.config import Api, Workspace, read_api_key
+from etl.errors import EtlError, Interrupted, UnexpectedFault, WarehouseLost, WarehouseRefused
+from etl.extract import Answer, Downloads, fetch_interviews
+from etl.load import Counts, Job, Outcome, load
+from etl.meter import Meter
+from etl.sync.report import Report
+from etl.warehouse import Warehouse
+from etl.warehouse.connection import LoadConflict
+
+log = logging.getLogger("ontora_etl.sync")
+
+_LOADS_TRIED = 3
+
+
+def utc_now() -> datetime:
+    """The wall clock, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a pass differs from the ordinary one."""
+
+    full: bool = False
+    accept_deletes: bool = False
+    dry_run: bool = False
+    trigger: ledger.Trigger = "manual"
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """All that one workspace's walk needs; `run_in_loader` runs a load where loads may run."""
+
+    api: Api
+    downloads: Downloads
+    warehouse: Warehouse
+    environ: Mapping[str, str]
+    options: Options
+    stop: Event
+    run_in_loader: Callable[..., asyncio.Future[Any]]
+    clock: Callable[[], datetime] = field(default=utc_now)
+
+
+async def sync_workspace(walk: Walk, workspace: Workspace, meter: Meter) -> Report:
+    """Sync one workspace; whatever goes wrong is in the report. Only cancelling is raised."""
+    started = time.monotonic()
+    report = Report(workspace.name, str(workspace.id), "succeeded")
+    with ExitStack() as held:
+        try:
+            if not await walk.run_in_loader(_begin, walk, workspace, held, report):
+                report.status = "skipped"
+                return report
+            await _walk(walk, workspace, meter, report, started)
+        except EtlError as error:
+            await _fail(walk, workspace, meter, report, started, error)
+        except asyncio.CancelledError:
+            stopped = Interrupted("the process was told to stop", remedy="the next run starts over")
+            await _fail(walk, workspace, meter, report, started, stopped)
+            raise
+        except Exception as error:  # the workspace's boundary: a fault of ours spoils no other (promise 7)
+            log.exception("workspace %s: internal error", workspace.name)
+            fault = UnexpectedFault(f"internal error ({type(error).__name__})", remedy="the log has it whole")
+            await _fail(walk, workspace, meter, report, started, fault)
+        finally:
+            meter.phase = "done"
+            report.attempts, report.bytes_received = meter.attempts, meter.bytes_received
+            report.duration_seconds = time.monotonic() - started
+            await _release(held)
+    return report
+
+
+async def _release(held: ExitStack) -> None:
+    await asyncio.shield(asyncio.to_thread(held.close))
+
+
+def _begin(walk: Walk, workspace: Workspace, held: ExitStack, report: Report) -> bool:
+    """Take the lock and open the run in the ledger; False where another process has the lock."""
+    if not held.enter_context(walk.warehouse.locked(workspace.id)):
+        return False
+    if not walk.options.dry_run:
+        with walk.warehouse.writing() as connection:
+            report.run_id = ledger.start_run(
+                connection, workspace.id, workspace.name, walk.options.trigger, walk.clock()
+            )
+    return True
+
+
+async def _walk(walk: Walk, workspace: Workspace, meter: Meter, report: Report, started: float) -> None:
+    key = read_api_key(workspace, walk.environ)  # at every run: a rotated key file is picked up
+    async with walk.downloads.client() as client:
+        meter.phase = "download"
+        answer = await fetch_interviews(client, workspace, key, walk.api, meter)
+    with answer:
+        meter.phase = "load"
+        job = Job(
+            report.run_id or 0,
+            workspace,
+            full=walk.options.full,
+            accept_deletes=walk.options.accept_deletes,
+            dry_run=walk.options.dry_run,
+        )
+        outcome = await _until_done(walk.run_in_loader(_load, walk, job, answer, meter, started), walk.stop)
+    report.counts, report.warnings, report.changes = outcome.counts, outcome.warnings, outcome.changes
+
+
+async def _until_done(load: asyncio.Future[Outcome], stop: Event) -> Outcome:
+    """The load's outcome. A thread cannot be cancelled: it is told to stop, and waited for."""
+    try:
+        return await asyncio.shield(load)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([load])
+        if load.exception() is None:
+            return load.result()  # it was past the point of no return: committed
+        raise
+
+
+def _load(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
+    """Load the spooled answer; once more where the connection broke or another load came in between."""
+    for attempt in range(1, _LOADS_TRIED + 1):
+        try:
+            return _load_once(walk, job, answer, meter, started)
+        except LoadConflict as conflict:
+            log.info("workspace %s: loading again: %s", job.workspace.name, conflict)
+            if attempt == _LOADS_TRIED:
+                raise WarehouseRefused(
+                    f"another load kept coming in between ({conflict})", remedy="the next run tries again"
+                ) from conflict
+        except WarehouseLost as lost:
+            if attempt > 1:
+                raise
+            log.warning("workspace %s: loading again: %s", job.workspace.name, lost)
+            walk.warehouse.engine.dispose()
+            walk.stop.wait(1.0)
+    raise AssertionError("unreachable")
+
+
+def _load_once(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
+    left_seconds = max(1.0, walk.api.deadline_seconds - (time.monotonic() - started))
+    with walk.warehouse.loading(left_seconds) as connection:
+        now = walk.clock()
+        if job.dry_run:
+            ledger.remember_workspace(connection, job.workspace_id, job.workspace.name)
+        outcome = load(connection, walk.warehouse.dialect, answer, job, now, meter, walk.stop)
+        if job.dry_run:
+            connection.rollback()
+        else:
+            facts = _facts(meter, started)
+            ledger.succeed_run(connection, job.run_id, job.workspace_id, outcome, facts, walk.clock())
+        if walk.stop.is_set():
+            raise Interrupted("the process was told to stop", remedy="the next run starts over")
+    return outcome
+
+
+def _facts(meter: Meter, started: float) -> dict[str, Any]:
+    return {
+        "bytes_received": meter.bytes_received,
+        "attempts": meter.attempts,
+        "duration_seconds": time.monotonic() - started,
+    }
+
+
+async def _fail(
+    walk: Walk, workspace: Workspace, meter: Meter, report: Report, started: float, error: EtlError
+) -> None:
+    interrupted = isinstance(error, Interrupted)
+    report.status = "interrupted" if interrupted else "failed"
+    report.error_code, report.error = error.code, str(error)
+    report.counts = Counts()
+    if report.run_id is None:
+        return
+    facts = _facts(meter, started)
+    try:
+        await asyncio.shield(walk.run_in_loader(_close_failed, walk, workspace, report.run_id, error, facts))
+    except EtlError as also:  # the warehouse is gone: the next run marks this one interrupted
+        log.warning("workspace %s: the ledger could not be written: %s", workspace.name, also)
+
+
+def _close_failed(
+    walk: Walk, workspace: Workspace, run_id: int, error: EtlError, facts: dict[str, Any]
+) -> None:
+    with walk.warehouse.writing() as connection:
+        ledger.fail_run(connection, run_id, workspace.id, error, facts, walk.clock())

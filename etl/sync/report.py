@@ -1,0 +1,41 @@
+"""What came of one workspace's sync: an entry of `sync --json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from etl.load import Change, Counts
+
+
+@dataclass(slots=True)
+class Report:
+    """One workspace's part of a pass. `run_id` is null where nothing was written to the ledger."""
+
+    name: str
+    workspace_id: str
+    status: Literal["succeeded", "failed", "skipped", "interrupted"]
+    run_id: int | None = None
+    counts: Counts = field(default_factory=Counts)
+    bytes_received: int = 0
+    attempts: int = 0
+    duration_seconds: float = 0.0
+    error_code: str | None = None
+    error: str | None = None
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The entry of `sync --json`."""
+        return {
+            "name": self.name,
+            "workspace_id": self.workspace_id,
+            "run_id": self.run_id,
+            "status": self.status,
+            **self.counts.as_dict(),
+            "bytes_received": self.bytes_received,
+            "attempts": self.attempts,
+            "duration_seconds": round(self.duration_seconds, 3),
+            "error_code": self.error_code,
+            "error": self.error,
+        }
