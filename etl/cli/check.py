@@ -1,0 +1,122 @@
+"""`check`: is everything in place? A line for each thing that must be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from etl.cli.app import Context
+from etl.errors import ConfigError, EtlError
+
+if TYPE_CHECKING:
+    import httpx
+
+    from etl.config import Settings, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    said: str
+    exit_code: int = 0
+
+
+def _good(what: str, said: str) -> Finding:
+    return Finding(what, ok=True, said=said)
+
+
+@click.command("check")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.pass_obj
+def command(context: Context, as_json: bool) -> int:  # noqa: FBT001
+    """Test the configuration, the warehouse, its schema, and one authorised request per workspace.
+
+    \b
+    Example:
+      ontora-etl check
+    """
+    from etl.cli.render import print_json  # noqa: PLC0415
+
+    context.start_logging()
+    findings = list(_findings(context))
+    if as_json:
+        answer = [{key: value for key, value in asdict(f).items() if key != "exit_code"} for f in findings]
+        print_json({"status": "ok" if all(f.ok for f in findings) else "failed", "checks": answer})
+    else:
+        for finding in findings:
+            click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}: {finding.said}")
+    codes = {finding.exit_code for finding in findings}
+    return next((code for code in (2, 3, 1) if code in codes), 0)  # what to mend first
+
+
+def _findings(context: Context) -> Iterable[Finding]:
+    try:
+        settings = context.settings()
+    except ConfigError as error:
+        for fault in error.faults:
+            yield Finding("configuration", ok=False, said=fault, exit_code=error.exit_code)
+        return
+    enabled = [workspace for workspace in settings.workspaces if workspace.enabled]
+    yield _good("configuration", f"{settings.source}, {len(enabled)} workspaces enabled")
+    yield from _warehouse_findings(settings)
+    yield from asyncio.run(_workspace_findings(settings, enabled))
+
+
+def _warehouse_findings(settings: Settings) -> Iterable[Finding]:
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from etl.status import workspace_status  # noqa: PLC0415
+    from etl.warehouse import open_warehouse  # noqa: PLC0415
+    from etl.warehouse.schema import Schema, require_head, revision_of, standing  # noqa: PLC0415
+
+    what = "warehouse"
+    try:
+        warehouse = open_warehouse(settings.warehouse)
+        with warehouse.reading() as connection:
+            revision = revision_of(connection)
+        yield _good(what, f"{warehouse.place} is reachable")
+        what = "schema"
+        if standing(revision) is Schema.ABSENT:
+            yield _good(what, "empty: the first sync will migrate it")
+            return
+        require_head(warehouse)
+        yield _good(what, f"at head ({revision})")
+        with warehouse.reading() as connection:
+            for state in workspace_status(settings, connection, datetime.now(UTC)):
+                if state["unknown_fields"]:
+                    fields = ", ".join(state["unknown_fields"])
+                    yield _good(f"fields of {state['name']}", f"unknown, kept in _extra: {fields}")
+    except EtlError as error:
+        yield Finding(what, ok=False, said=str(error), exit_code=error.exit_code)
+
+
+async def _workspace_findings(settings: Settings, enabled: Iterable[Workspace]) -> list[Finding]:
+    from etl.extract import Downloads  # noqa: PLC0415
+
+    async with Downloads(settings.api) as downloads:
+
+        async def one(workspace: Workspace) -> Finding:
+            async with downloads.client() as client:
+                return await _try_workspace(client, settings, workspace)
+
+        return list(await asyncio.gather(*map(one, enabled)))
+
+
+async def _try_workspace(client: httpx.AsyncClient, settings: Settings, workspace: Workspace) -> Finding:
+    from etl.config import read_api_key  # noqa: PLC0415
+    from etl.extract import probe_interviews  # noqa: PLC0415
+
+    what = f"workspace {workspace.name}"
+    try:
+        await probe_interviews(client, workspace, read_api_key(workspace, os.environ), settings.api)
+    except EtlError as error:
+        return Finding(what, ok=False, said=f"{error} [{error.code}]", exit_code=error.exit_code)
+    return _good(what, f"the API accepts the key from {workspace.key_source}")

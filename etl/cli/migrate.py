@@ -1,0 +1,40 @@
+"""`migrate`: the warehouse's schema to head, or the DDL for someone else to run."""
+
+from __future__ import annotations
+
+import click
+
+from etl.cli.app import Context
+
+
+@click.command("migrate")
+@click.option(
+    "--to", default="head", metavar="REV", help="The revision to go to, up or down.  [default: head]"
+)
+@click.option("--sql", "as_sql", is_flag=True, help="Print the DDL and touch nothing.")
+@click.pass_obj
+def command(context: Context, to: str, as_sql: bool) -> None:  # noqa: FBT001
+    """Bring the warehouse's schema to head, or to REV.
+
+    \b
+    Example:
+      ontora-etl migrate
+      ontora-etl migrate --sql > ddl.sql
+    """
+    from etl.warehouse import open_warehouse  # noqa: PLC0415
+    from etl.warehouse.schema import migrate, migration_sql  # noqa: PLC0415
+
+    context.start_logging()
+    settings = context.settings(require_keys=False)
+    warehouse = open_warehouse(settings.warehouse)
+    try:
+        if as_sql:
+            click.echo(migration_sql(warehouse, to), nl=False)
+            return
+        before, after = migrate(warehouse, to)
+    finally:
+        warehouse.close()
+    if before == after:
+        click.echo(f"the schema of {warehouse.place} is at {after or 'base'} already")
+    else:
+        click.echo(f"the schema of {warehouse.place} went from {before or 'nothing'} to {after or 'base'}")

@@ -1,0 +1,92 @@
+"""How answers look: tables on a terminal, plain lines when piped, JSON when asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+STATUS_STYLES = {
+    "succeeded": "green",
+    "ok": "green",
+    "failed": "bold red",
+    "skipped": "yellow",
+    "interrupted": "yellow",
+    "running": "cyan",
+}
+
+
+def console() -> Console:
+    """Stdout. Markup is off: a workspace may be called `[red]`."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def print_json(answer: Any) -> None:  # whatever JSON can say
+    """One JSON document on stdout, instants in ISO 8601."""
+    click.echo(json.dumps(answer, ensure_ascii=False, indent=2, default=_plain))
+
+
+def _plain(value: object) -> str:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], empty: str) -> None:
+    """Rows as a table on a terminal, as tab-separated lines with a head when piped."""
+    out = console()
+    if not rows:
+        click.echo(empty)
+        return
+    if not out.is_terminal:
+        click.echo("\t".join(columns))
+        for row in rows:
+            click.echo("\t".join(_cell(row[column]) for column in columns))
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        numeric = all(isinstance(row[column], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row[c]), style=STATUS_STYLES.get(str(row[c]), "")) for c in columns))
+    out.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return " ".join(str(value).split())
+
+
+def age_text(age: timedelta | None) -> str:
+    """An age in its two greatest units: `2 d 3 h`."""
+    if age is None:
+        return "never"
+    seconds = int(age.total_seconds())
+    parts = [
+        (seconds // 86400, "d"),
+        (seconds // 3600 % 24, "h"),
+        (seconds // 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ]
+    while len(parts) > 1 and parts[0][0] == 0:
+        parts.pop(0)
+    return " ".join(f"{number} {unit}" for number, unit in parts[:2])
+
+
+def bytes_text(count: int) -> str:
+    """A size in the unit that fits: `1.9 MB`."""
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:  # noqa: PLR2004
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.2f} GB"

@@ -1,0 +1,89 @@
+"""`run`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from etl.cli.app import Context
+from etl.errors import UsageError
+
+if TYPE_CHECKING:
+    from etl.config import Serve
+    from etl.daemon import Daemon
+
+
+@click.command("run")
+@click.option("--listen", metavar="HOST:PORT", help="Serve status, metrics and webhooks there.")
+@click.pass_obj
+def command(context: Context, listen: str | None) -> int:
+    """Sync each workspace on its schedule until SIGTERM or SIGINT; SIGHUP re-reads the configuration.
+
+    \b
+    Example:
+      ontora-etl run
+      ontora-etl --log-format json run --listen 127.0.0.1:8080
+    """
+    from etl.daemon import Daemon  # noqa: PLC0415
+    from etl.warehouse import open_warehouse  # noqa: PLC0415
+    from etl.warehouse.schema import ensure_schema  # noqa: PLC0415
+
+    context.start_logging("info")
+    settings = context.settings()
+    serve = _serve(settings.serve, listen)
+    if serve.listen:
+        _require_extra()
+    warehouse = open_warehouse(settings.warehouse, settings.api.concurrency)
+    try:
+        ensure_schema(warehouse, auto_migrate=settings.warehouse.auto_migrate)
+        asyncio.run(_live(Daemon(settings, warehouse), serve))
+    finally:
+        warehouse.close()
+    return 0
+
+
+def _serve(serve: Serve, listen: str | None) -> Serve:
+    """`[serve]` with the option laid over it. Raises UsageError for an address that cannot be used."""
+    from etl.config import is_unprotected, split_listen  # noqa: PLC0415
+
+    if listen is None:
+        return serve
+    try:
+        split_listen(listen)
+    except ValueError as error:
+        raise UsageError(f"--listen {error}") from None
+    serve = replace(serve, listen=listen)
+    if is_unprotected(serve):
+        raise UsageError(
+            f"--listen {listen}: others can reach this address",
+            remedy="name a token's variable in [serve] token_env, or write insecure = true there",
+        )
+    return serve
+
+
+def _require_extra() -> None:
+    try:
+        import etl.serve  # noqa: F401, PLC0415  # imports the extra's packages
+    except ImportError as error:
+        if (error.name or "").startswith("etl"):
+            raise
+        raise UsageError(
+            f"the HTTP side needs {error.name}, which is not installed",
+            remedy="pip install 'ontora-etl[serve]'",
+        ) from error
+
+
+async def _live(daemon: Daemon, serve: Serve) -> None:
+    async with AsyncExitStack() as stack:
+        if serve.listen:
+            from etl.config import read_secret_env  # noqa: PLC0415
+            from etl.serve import start_server  # noqa: PLC0415
+
+            token = read_secret_env(serve.token_env, os.environ) if serve.token_env else None
+            await stack.enter_async_context(start_server(daemon, serve.listen, token))
+        await daemon.run()

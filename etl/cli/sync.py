@@ -1,0 +1,176 @@
+"""`sync`: one pass, then exit. The cron job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from etl.cli.app import Context
+from etl.errors import UsageError
+
+if TYPE_CHECKING:
+    from etl.config import Settings, Workspace
+    from etl.sync import Options, Report
+    from etl.warehouse import Warehouse
+
+log = logging.getLogger("ontora_etl.sync")
+
+
+@click.command("sync")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--full", is_flag=True, help="Read and compare every row; skip every shortcut.")
+@click.option("--dry-run", is_flag=True, help="Do everything, show what would change, change nothing.")
+@click.option("--accept-deletes", is_flag=True, help="Apply deletes that were held.")
+@click.option("--json", "as_json", is_flag=True, help="Print the pass as one JSON object.")
+@click.pass_obj
+def command(
+    context: Context,
+    names: tuple[str, ...],
+    full: bool,  # noqa: FBT001
+    dry_run: bool,  # noqa: FBT001
+    accept_deletes: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+) -> int:
+    """Sync all workspaces, or those named, once; then exit.
+
+    Exits with 0 where every workspace synced (or is being synced by another process), with 1 where one
+    failed.
+
+    \b
+    Example:
+      ontora-etl sync
+      ontora-etl sync acme --dry-run
+    """
+    from etl import notify  # noqa: PLC0415
+    from etl.sync import Options  # noqa: PLC0415
+    from etl.warehouse import open_warehouse  # noqa: PLC0415
+    from etl.warehouse.schema import ensure_schema  # noqa: PLC0415
+
+    context.start_logging()
+    settings = context.settings()
+    chosen = choose(settings, names)
+    warehouse = open_warehouse(settings.warehouse, settings.api.concurrency)
+    try:
+        ensure_schema(warehouse, auto_migrate=settings.warehouse.auto_migrate)
+        options = Options(full=full, accept_deletes=accept_deletes, dry_run=dry_run)
+        reports, stopped_by = asyncio.run(_pass(settings, warehouse, chosen, options))
+        if stopped_by is None and not dry_run:
+            notify.after_pass(settings, warehouse, reports)
+    finally:
+        warehouse.close()
+    if stopped_by is not None:
+        click.echo(f"stopped by {signal.Signals(stopped_by).name}; nothing half done is left", err=True)
+        return 128 + stopped_by
+    _show(reports, as_json=as_json, dry_run=dry_run)
+    return 1 if any(report.status == "failed" for report in reports) else 0
+
+
+def choose(settings: Settings, names: Sequence[str]) -> list[Workspace]:
+    """The named workspaces, or all that are enabled. Raises UsageError for a name that is not configured."""
+    if not names:
+        return [workspace for workspace in settings.workspaces if workspace.enabled]
+    by_name = {workspace.name: workspace for workspace in settings.workspaces}
+    if unknown := [name for name in names if name not in by_name]:
+        raise UsageError(
+            f"no workspace {unknown[0]!r} in {settings.source}", remedy=f"configured are {', '.join(by_name)}"
+        )
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+async def _pass(
+    settings: Settings, warehouse: Warehouse, chosen: Sequence[Workspace], options: Options
+) -> tuple[list[Report], int | None]:
+    """The reports, and the signal that ended the pass early, if one did."""
+    from etl.cli.progress import progress  # noqa: PLC0415
+    from etl.meter import Meter  # noqa: PLC0415
+    from etl.sync import sync_workspaces  # noqa: PLC0415
+
+    meters = [Meter(workspace.name) for workspace in chosen]
+    task = asyncio.ensure_future(sync_workspaces(settings, warehouse, chosen, options, meters))
+    stopped_by: list[int] = []
+
+    def stop(number: int) -> None:
+        if stopped_by:  # asked twice: at once. The databases undo what is open, the kernel frees the locks.
+            os._exit(128 + number)
+        stopped_by.append(number)
+        task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    with progress(meters):
+        try:
+            return await task, None
+        except asyncio.CancelledError:
+            return [], stopped_by[0]
+
+
+def _show(reports: Sequence[Report], *, as_json: bool, dry_run: bool) -> None:
+    from etl.cli.render import print_json  # noqa: PLC0415
+
+    failed = any(report.status == "failed" for report in reports)
+    for report in reports:
+        for warning in report.warnings:
+            log.warning("workspace %s: %s", report.name, warning["message"])
+    if as_json:
+        answer: dict[str, object] = {
+            "status": "failed" if failed else "succeeded",
+            "workspaces": [report.as_dict() for report in reports],
+        }
+        if dry_run:
+            answer["dry_run"] = True
+            answer["changes"] = {report.name: _changes(report) for report in reports}
+        print_json(answer)
+    else:
+        show_reports(reports)
+        for report in reports if dry_run else ():
+            _show_changes(report)
+    for report in reports:
+        if report.error:
+            click.echo(f"error: {report.name}: {report.error} [{report.error_code}]", err=True)
+
+
+def show_reports(reports: Sequence[Report]) -> None:
+    """The pass as a table; columns that are all zero are left out."""
+    from etl.cli.render import print_table  # noqa: PLC0415
+
+    rows = [
+        {
+            "workspace": report.name,
+            "status": report.status,
+            **report.counts.as_dict(),
+            "seconds": report.duration_seconds,
+        }
+        for report in reports
+    ]
+    always = ("workspace", "status", "received", "inserted", "updated", "unchanged", "seconds")
+    columns = [c for c in (rows[0] if rows else {}) if c in always or any(row[c] for row in rows)]
+    print_table("Sync", columns, rows, "no workspace is enabled")
+
+
+def _changes(report: Report) -> list[dict[str, object]]:
+    return [
+        {
+            "id": change.interview_id,
+            "fields": {name: {"old": o, "new": n} for name, (o, n) in change.fields.items()},
+        }
+        for change in report.changes
+    ]
+
+
+def _show_changes(report: Report) -> None:
+    for change in report.changes:
+        click.echo(f"{report.name}: {change.interview_id} would change:")
+        for name, (old, new) in change.fields.items():
+            click.echo(f"    {name}: {_short(old)} -> {_short(new)}")
+
+
+def _short(value: object) -> str:
+    text = "null" if value is None else " ".join(str(value).split())
+    return text if len(text) <= 100 else text[:99] + "…"  # noqa: PLR2004

@@ -1,0 +1,311 @@
+"""The commands as users meet them: what each says, where, and how it exits. `sync`: test_sync.py."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import tomllib
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from etl import __version__
+from etl.standin import StandIn
+from tests.acceptance.program import COMMAND, Program, id_of, interviews_of, populate, variable_of
+
+_COMMANDS = ["demo", "init", "check", "sync", "run", "status", "runs", "rejects", "migrate", "schema"]
+_CONTRACT_TABLES = {"interviews", "interviews_history", "workspaces", "sync_runs", "rejected_rows"}
+_BAD_ROW = {"contact_count": "twelve"}
+
+
+@pytest.fixture
+def synced(api: StandIn, program: Program) -> Program:
+    """Two workspaces, synced once; one row of acme was rejected."""
+    populate(api, "acme", "globex")
+    good, bad = interviews_of("acme", 6)[:5], interviews_of("acme", 6)[5] | _BAD_ROW
+    api.set_interviews(id_of("acme"), [*good, bad])
+    program.configure(api.base_url, "acme", "globex")
+    assert program.sync().exit_code == 0
+    return program
+
+
+def _table(stdout: str) -> list[dict[str, str]]:
+    """Piped output: a head and rows, separated by tabs, up to the first line that is no row."""
+    head, *lines = [line.split("\t") for line in stdout.splitlines()]
+    return [dict(zip(head, line, strict=True)) for line in lines if len(line) == len(head)]
+
+
+# --- help and version ---
+
+
+def test_version(program: Program) -> None:
+    for words in (["--version"], ["--log-level", "info", "--version"]):
+        done = program.run(*words)
+        assert (done.exit_code, done.stdout) == (0, f"ontora-etl {__version__}\n")
+
+
+def test_help_names_every_command_of_the_contract(program: Program) -> None:
+    done = program.run("--help")
+    shown = re.findall(r"^  ([a-z]+)  +[A-Z]", done.stdout.partition("Commands:")[2], re.MULTILINE)
+    assert (done.exit_code, sorted(shown)) == (0, sorted(_COMMANDS))
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_help_of_every_command_has_an_example(program: Program, command: str) -> None:
+    done = program.run(command, "--help")
+    assert (done.exit_code, done.stderr) == (0, "")
+    example = done.stdout.partition("Example:\n")[2].partition("\n\n")[0].split("\n")
+    assert example[0].startswith(f"    ontora-etl {command}")
+    assert all(line.startswith("    ontora-etl ") and command in line for line in example if line)
+    assert "--help" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["sync", "--nonsense"], ["status", "--max-age", "soon"], ["runs", "--limit", "0"]]
+)
+def test_bad_usage_is_exit_2(synced: Program, words: list[str]) -> None:
+    done = synced.run(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "Error: " in done.stderr
+
+
+# --- init ---
+
+
+def test_init_writes_a_configuration_and_never_overwrites(program: Program) -> None:
+    done = program.run("init")
+    assert done.exit_code == 0
+    written = program.folder / "config" / "etl.toml"
+    assert "config/etl.toml" in done.stdout
+    assert "ontora-etl check" in done.stdout
+    (workspace,) = tomllib.loads(written.read_text())["workspaces"]
+    assert workspace["name"] == "acme"
+    written.write_text("mine")
+    again = program.run("init")
+    assert (again.exit_code, again.stdout) == (2, "")
+    assert "config/etl.toml exists and is left as it is" in again.stderr
+    assert written.read_text() == "mine"
+
+
+def test_init_writes_where_it_is_told_and_what_it_writes_works(api: StandIn, program: Program) -> None:
+    populate(api, "acme")
+    assert program.run("init", "deep/er/mine.toml").exit_code == 0
+    written = program.folder / "deep" / "er" / "mine.toml"
+    text = written.read_text().replace("9eed4812-253d-59ff-9b47-82190ea2ccf9", id_of("acme"))
+    written.write_text(text)
+    program.configure("http://127.0.0.1:1", "acme")  # for its key
+    env = {"ONTORA_ETL_API_BASE_URL": api.base_url, "ONTORA_ETL_CONFIG": str(written)}
+    assert program.run("check", env=env).exit_code == 0
+    assert program.run("sync", env=env).exit_code == 0
+
+
+def test_init_where_nothing_can_be_written(program: Program) -> None:
+    (program.folder / "file").touch()
+    done = program.run("init", "file/etl.toml")
+    assert done.exit_code == 2
+    assert "cannot write file/etl.toml" in done.stderr
+
+
+# --- check ---
+
+
+def test_check_of_what_is_in_place(synced: Program) -> None:
+    done = synced.run("check")
+    assert (done.exit_code, done.stderr) == (0, "")
+    parts = ["configuration", "warehouse", "schema", "workspace acme", "workspace globex"]
+    assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == [f"ok    {p}" for p in parts]
+    answer = synced.run("check", "--json").json
+    assert answer["status"] == "ok"
+    assert [(found["what"], found["ok"]) for found in answer["checks"]] == [(part, True) for part in parts]
+
+
+def test_check_changes_nothing(api: StandIn, program: Program) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme")
+    done = program.run("check")
+    assert done.exit_code == 0
+    assert "schema: empty: the first sync will migrate it" in done.stdout
+    assert program.rows("SELECT name FROM sqlite_master") == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "exit_code", "what"),
+    [
+        ("configuration", 2, "configuration"),
+        ("warehouse", 3, "warehouse"),
+        ("schema", 3, "schema"),
+        ("key", 1, "workspace globex"),
+        ("key and warehouse", 3, "warehouse"),
+    ],
+)
+def test_check_names_what_is_not_in_place(
+    api: StandIn, synced: Program, fault: str, exit_code: int, what: str
+) -> None:
+    if fault == "configuration":
+        synced.write("[api]\ntimeout_secs = 3\n")
+    if "warehouse" in fault:
+        synced.configure(api.base_url, "acme", "globex", warehouse={"url": "sqlite:////dev/null/x.db"})
+    if fault == "schema":
+        assert synced.run("migrate", "--to", "1").exit_code == 0
+    if "key" in fault:
+        api.set_key(id_of("globex"), "another")
+    done = synced.run("check")
+    assert done.exit_code == exit_code
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert failed[0].startswith(f"FAIL  {what}: ")
+    answer = synced.run("check", "--json")
+    assert (answer.exit_code, answer.json["status"]) == (exit_code, "failed")
+    assert next(found["what"] for found in answer.json["checks"] if not found["ok"]) == what
+
+
+# --- migrate ---
+
+
+def test_migrate_goes_up_and_down_and_says_so(either: Program, api: StandIn) -> None:
+    either.configure(api.base_url, "acme")
+    del either.environ[variable_of("acme")]  # no key is needed
+    assert "from nothing to 0001" in either.run("migrate", "--to", "1").stdout
+    done = either.run("sync", env={variable_of("acme"): "ont_x"})
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "run: ontora-etl migrate" in done.stderr
+    up = either.run("migrate")
+    assert "from 0001 to " in up.stdout
+    again = either.run("migrate")
+    assert (again.exit_code, "is at" in again.stdout) == (0, True)
+    assert "to base" in either.run("migrate", "--to", "base").stdout
+    unknown = either.run("migrate", "--to", "9999")
+    assert (unknown.exit_code, unknown.stdout) == (2, "")
+    assert "no revision 9999" in unknown.stderr
+    assert api.requests == []
+
+
+def test_migrate_sql_prints_the_ddl_and_touches_nothing(either: Program, api: StandIn) -> None:
+    either.configure(api.base_url, "acme")
+    done = either.run("migrate", "--sql")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert set(re.findall(r"CREATE TABLE (\w+)", done.stdout)) >= _CONTRACT_TABLES
+    if either.warehouse_url.startswith("sqlite"):
+        assert not (either.folder / "warehouse.db").exists()
+        with closing(sqlite3.connect(":memory:")) as database:
+            database.executescript(done.stdout)
+            assert database.execute("SELECT count(*) FROM interviews_current").fetchone() == (0,)
+    else:
+        assert either.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+# --- status, runs, rejects ---
+
+
+def test_status(api: StandIn, synced: Program) -> None:
+    api.set_key(id_of("globex"), "another")
+    assert synced.sync().exit_code == 1
+    done = synced.run("status")
+    rows = {row["workspace"]: row for row in _table(done.stdout)}
+    assert (rows["acme"]["active"], rows["acme"]["deleted"], rows["acme"]["rejects"]) == ("5", "0", "1")
+    assert (rows["acme"]["last_run"], rows["globex"]["last_run"]) == ("succeeded", "failed")
+    assert "globex: the API refused the key" in done.stdout
+    answer = synced.run("status", "--json").json
+    acme = next(state for state in answer["workspaces"] if state["name"] == "acme")
+    assert (acme["active"], acme["rejects_open"], acme["last_status"]) == (5, 1, "succeeded")
+    assert 0 <= acme["age_seconds"] < 60
+
+
+def test_status_max_age(api: StandIn, synced: Program) -> None:
+    assert synced.run("status", "--max-age", "1h").exit_code == 0
+    past = "UPDATE workspaces SET last_success_at = '2020-01-01 00:00:00.000000' WHERE name = 'globex'"
+    with closing(sqlite3.connect(synced.folder / "warehouse.db")) as database:
+        database.execute(past)
+        database.commit()
+    done = synced.run("status", "--max-age", "1h")
+    assert done.exit_code == 1
+    assert done.stderr == "globex: last success is older than allowed\n"
+    assert synced.run("status", "--max-age", "1h", "--json").json["status"] == "stale"
+    synced.configure(api.base_url, "acme", "globex", workspaces={"globex": {"enabled": False}})
+    assert synced.run("status", "--max-age", "1h").exit_code == 0
+    synced.configure(api.base_url, "acme", "globex", "never")
+    assert synced.run("status", "--max-age", "1h").exit_code == 1
+
+
+def test_status_of_a_workspace_that_is_no_longer_configured(api: StandIn, synced: Program) -> None:
+    synced.configure(api.base_url, "acme")
+    done = synced.run("status", "--max-age", "1h")
+    assert done.exit_code == 0
+    assert "globex: no longer synced" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["status", "runs", "rejects"])
+def test_a_warehouse_that_was_never_migrated_is_exit_3(api: StandIn, program: Program, command: str) -> None:
+    program.configure(api.base_url, "acme")
+    done = program.run(command)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "ontora-etl migrate" in done.stderr
+
+
+def test_runs(synced: Program) -> None:
+    assert synced.sync("acme").exit_code == 0
+    rows = _table(synced.run("runs").stdout)
+    assert [int(row["id"]) for row in rows] == [3, 2, 1]
+    assert rows[0]["workspace_name"] == "acme"
+    assert {row["trigger"] for row in rows} == {"manual"}
+    assert len(synced.run("runs", "--limit", "1", "--json").json) == 1
+    (run,) = synced.run("runs", "globex", "--json").json
+    assert (run["workspace_id"], run["received"], run["inserted"]) == (id_of("globex"), 5, 5)
+    assert (run["program_version"], run["error"]) == (__version__, None)
+    unknown = synced.run("runs", "acmee")
+    assert (unknown.exit_code, unknown.stdout) == (2, "")
+    assert "no workspace 'acmee'" in unknown.stderr
+
+
+def test_rejects(synced: Program) -> None:
+    done = synced.run("rejects", "acme")
+    (row,) = _table(done.stdout)
+    bad = interviews_of("acme", 6)[5]
+    assert (row["workspace_name"], row["interview_id"], row["times_seen"]) == ("acme", bad["id"], "1")
+    assert re.fullmatch("contact_count: expected integer.*, got string", row["message"])
+    assert '"twelve"' not in done.stdout
+    assert '"contact_count":"twelve"' in synced.run("rejects", "--payload").stdout
+    (entry,) = synced.run("rejects", "--json").json
+    assert (entry["reason"], entry["position"], "payload" in entry) == ("wrong_type", 5, False)
+    assert '"twelve"' in synced.run("rejects", "--json", "--payload").json[0]["payload"]
+    assert synced.run("rejects", "globex").stdout == "nothing was rejected\n"
+
+
+# --- demo, and pipes ---
+
+
+def test_demo_prints_a_path_and_three_queries_that_work(program: Program) -> None:
+    done = program.run("demo", "--dir", "here")
+    assert (done.exit_code, done.stderr) == (0, "")
+    found = re.search(r"sqlite3 (\S+)", done.stdout)
+    assert found
+    assert Path(program.folder, found[1]).samefile(program.folder / "here" / "warehouse.db")
+    queries = re.findall(r"^-- .+\n(SELECT .+;)$", done.stdout, re.MULTILINE)
+    assert len(queries) == 3
+    with closing(sqlite3.connect(program.folder / "here" / "warehouse.db")) as database:
+        assert all(database.execute(query).fetchall() for query in queries)
+    again = program.run("demo", "--dir", "here")
+    assert (again.exit_code, again.stdout) == (2, "")
+    assert "holds a demo already" in again.stderr
+
+
+def test_piped_output_is_plain(synced: Program) -> None:
+    for words in (["sync"], ["status"], ["runs"], ["rejects"], ["check"], ["--help"]):
+        done = synced.run(*words, env={"TERM": "xterm-256color"})
+        assert done.stdout
+        assert not re.search(r"[\x1b│┃━─]", done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("command", ["status", "runs --json", "rejects", "schema", "check", "sync"])
+def test_a_reader_that_leaves_early_is_no_error(synced: Program, command: str) -> None:
+    # `true` has gone by the time the program writes; `head` may or may not.
+    for reader in ("head -c 1 >/dev/null", "true"):
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; '{COMMAND}' {command} | {reader}"],
+            cwd=synced.folder,
+            env=synced.environ,
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")

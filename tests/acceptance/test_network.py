@@ -1,0 +1,287 @@
+"""Reliability 1 and 9 to 14: addresses without answer, certificates, proxies, connections, memory, disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+
+from etl.standin import StandIn, faults, write_answer
+from tests.acceptance.program import Done, Program, fates, id_of, moments, populate, wait_until
+
+_HOST = "api.ontora.test"  # no resolver knows it
+_MEBIBYTE = 1024**2
+
+
+def _failed(done: Done, name: str = "acme") -> tuple[str, int, str]:
+    """Code, attempts and sentence of a workspace that failed."""
+    assert done.exit_code == 1
+    entry = done.workspace(name)
+    assert entry["status"] == "failed"
+    assert f"error: {name}: {entry['error']} [{entry['error_code']}]" in done.stderr.splitlines()
+    return entry["error_code"], entry["attempts"], entry["error"]
+
+
+# --- 1: nobody there, or not who they say ---
+
+
+@pytest.mark.parametrize("address", ["refused", "https://no-such-host.invalid"])
+def test_reliability_1_nobody_answers(program: Program, address: str) -> None:
+    with closing(socket.socket()) as bound:  # bound, but not listening: refuses
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}" if address == "refused" else address
+        program.configure(url, "acme")
+        code, attempts, said = _failed(program.sync())
+    assert (code, attempts) == ("connect_error", 2)
+    assert url in said
+    assert program.rows("SELECT status, error_code FROM sync_runs") == [("failed", "connect_error")]
+
+
+@contextmanager
+def _tls(certificate: trustme.LeafCert) -> Iterator[StandIn]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    with StandIn(ssl_context=context) as api:
+        populate(api, "acme")
+        yield api
+
+
+@pytest.fixture
+def authority(program: Program) -> trustme.CA:
+    """A certificate authority that the program trusts."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(program.folder / "ca.pem"))
+    program.environ["SSL_CERT_FILE"] = str(program.folder / "ca.pem")
+    return authority
+
+
+def test_reliability_1_a_good_certificate_is_accepted(program: Program, authority: trustme.CA) -> None:
+    with _tls(authority.issue_cert("127.0.0.1")) as api:
+        program.configure(api.base_url, "acme")
+        assert program.sync().exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("expired", "expired"),
+        ("other-host", "IP address mismatch"),
+        ("unknown-authority", "self-signed certificate|unable to get local issuer certificate"),
+    ],
+)
+def test_reliability_1_a_wrong_certificate_is_not_retried(
+    program: Program, authority: trustme.CA, fault: str, expected: str
+) -> None:
+    past = datetime.now(UTC) - timedelta(days=1)
+    certificate = {
+        "expired": lambda: authority.issue_cert("127.0.0.1", not_after=past),
+        "other-host": lambda: authority.issue_cert(_HOST),
+        "unknown-authority": lambda: trustme.CA().issue_cert("127.0.0.1"),
+    }[fault]()
+    with _tls(certificate) as api:
+        program.configure(api.base_url, "acme")
+        code, attempts, said = _failed(program.sync())
+        assert api.requests == []
+    assert (code, attempts) == ("connect_error", 1)
+    assert any(words in said for words in expected.split("|"))
+    assert "its certificate is not trusted" in said
+
+
+# --- 9: more than fits ---
+
+
+def _bomb() -> bytes:
+    """10 MB of gzip that inflate to 10 GB of blanks: one piece many times, as packing takes a minute."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    blanks = b" " * 1_000_000
+    first = packer.compress(blanks) + packer.flush(zlib.Z_FULL_FLUSH)
+    again = packer.compress(blanks) + packer.flush(zlib.Z_FULL_FLUSH)
+    return first + again * 9_999
+
+
+def test_reliability_9_a_gzip_bomb_fills_neither_memory_nor_disk(api: StandIn, program: Program) -> None:
+    populate(api, "acme", "well")
+    api.always(id_of("acme"), faults.Body(_bomb(), headers={"Content-Encoding": "gzip"}))
+    program.configure(api.base_url, "acme", "well", api={"max_response_bytes": 50 * _MEBIBYTE})
+    done = program.sync()
+    code, attempts, said = _failed(done)
+    assert (code, attempts) == ("response_too_large", 1)
+    assert "52,428,800 bytes" in said
+    assert done.peak_bytes < 150 * _MEBIBYTE
+    assert done.workspace("well")["status"] == "succeeded"
+    assert program.left_behind() == []
+
+
+def test_reliability_9_an_answer_compressed_twice_is_refused(api: StandIn, program: Program) -> None:
+    populate(api, "acme")
+    api.always(id_of("acme"), faults.Body(b"", headers={"Content-Encoding": "gzip, gzip"}))
+    program.configure(api.base_url, "acme")
+    assert _failed(program.sync())[:2] == ("unexpected_answer", 1)
+
+
+# --- 11, 12, 13: connections ---
+
+
+def test_reliability_11_a_kept_connection_that_was_closed_is_not_noticed(
+    api: StandIn, program: Program
+) -> None:
+    names = [f"w{number}" for number in range(6)]
+    populate(api, *names)
+    program.configure(api.base_url, *names, api={"concurrency": 1})
+    for name in names:
+        api.script(id_of(name), faults.CloseAfter())
+    done = program.sync()
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert program.sync().exit_code == 0
+    assert api.peak_connections == 1
+
+
+class _Proxy:
+    """An HTTP proxy that can only CONNECT, and takes every host for this machine."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += client.recv(1)
+            target = head.split()[1].decode()
+            self.asked.append(target)
+            with socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2]))) as server:
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=_pump, args=(server, client), daemon=True)
+                back.start()
+                _pump(client, server)
+                back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def test_reliability_12_the_proxy_of_the_environment_is_used(program: Program, authority: trustme.CA) -> None:
+    with _tls(authority.issue_cert(_HOST, "127.0.0.1")) as api, closing(_Proxy()) as proxy:
+        port = api.base_url.rpartition(":")[2]
+        program.configure(f"https://{_HOST}:{port}", "acme")
+        done = program.sync(env={"HTTPS_PROXY": proxy.url})
+        assert (done.exit_code, proxy.asked) == (0, [f"{_HOST}:{port}"])
+
+        program.configure(api.base_url, "acme")
+        excepted = {"HTTPS_PROXY": proxy.url, "NO_PROXY": "localhost,127.0.0.1"}
+        assert program.sync(env=excepted).exit_code == 0
+        assert len(proxy.asked) == 1
+        assert len(moments(api, "acme")) == 2
+
+
+def test_reliability_12_a_proxy_that_is_gone_is_a_connect_error(program: Program) -> None:
+    program.configure(f"https://{_HOST}", "acme")
+    program.secrets.append("hunter2")
+    gone = "http://user:hunter2@127.0.0.1:9"  # discard: nobody listens
+    code, attempts, said = _failed(program.sync(env={"HTTPS_PROXY": gone}))
+    assert (code, attempts) == ("connect_error", 2)
+    assert "any proxy" in said
+
+
+def test_reliability_13_never_more_connections_than_allowed(api: StandIn, program: Program) -> None:
+    names = [f"w{number:02}" for number in range(60)]
+    populate(api, *names)
+    api.latency_seconds = 0.05
+    program.configure(api.base_url, *names, api={"concurrency": 8})
+    done = program.sync()
+    assert done.exit_code == 0
+    assert [entry["name"] for entry in done.json["workspaces"]] == names
+    assert api.peak_connections == 8
+
+
+# --- 14: the spool ---
+
+
+@pytest.fixture
+def full_disk(program: Program) -> Iterator[str]:
+    """TMPDIR with room for half a megabyte; the Python that the process runs first where it cannot be had."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(program.temporary)]
+    mounted = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (512 * 1024, 512 * 1024))"
+    yield "" if mounted else limit
+    if mounted:
+        subprocess.run(["umount", str(program.temporary)], check=True)
+
+
+def test_reliability_14_no_room_for_the_spool(api: StandIn, program: Program, full_disk: str) -> None:
+    populate(api, "acme", "well")
+    program.configure(api.base_url, "acme", "well")
+    assert program.sync().exit_code == 0
+    before = program.interviews()
+    large = program.folder / "large.json"
+    write_answer(large, 2000, workspace_id=id_of("acme"))
+    api.set_body(id_of("acme"), large)
+    done = program.run("sync", "--json", before=full_disk)
+    code, attempts, said = _failed(done)
+    assert (code, attempts) == ("spool_error", 1)
+    assert str(program.temporary) in said
+    assert "TMPDIR" in said
+    assert done.workspace("well")["status"] == "succeeded"
+    assert program.interviews() == before
+    assert program.left_behind() == []
+
+
+def test_reliability_14_nothing_is_left_after_kill_9(api: StandIn, program: Program) -> None:
+    populate(api, "acme")
+    api.script(id_of("acme"), faults.StallMidBody(1000, 3600))
+    program.configure(api.base_url, "acme", api={"timeout_seconds": 30, "deadline_seconds": 60})
+    running = program.start("sync", "--json")
+    wait_until(lambda: len(moments(api, "acme")) == 1)
+    wait_until(lambda: _has_spool(running.pid, program.temporary))
+    running.send(signal.SIGKILL)
+    assert running.wait().exit_code == -signal.SIGKILL
+    assert list(program.temporary.iterdir()) == []
+    done = program.sync()
+    assert fates(done.workspace("acme")) == {"received": 5, "inserted": 5}
+    assert program.left_behind() == []
+    query = "SELECT status, error_code FROM sync_runs ORDER BY id"
+    assert program.rows(query) == [("interrupted", "interrupted"), ("succeeded", None)]
+
+
+def _has_spool(pid: int, folder: Path) -> bool:
+    """Whether the process holds a file without a name in the folder."""
+    descriptors = Path(f"/proc/{pid}/fd")
+    if not descriptors.is_dir():
+        return True  # no such view on this system: that it has asked must do
+    found = False
+    for descriptor in descriptors.iterdir():
+        with suppress(FileNotFoundError):
+            target = str(descriptor.readlink())
+            found |= target.startswith(str(folder)) and target.endswith("(deleted)")
+    return found

@@ -1,0 +1,307 @@
+"""`sync` as a cron job runs it: what it says, what it writes, and what it leaves when it is stopped."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from etl.standin import StandIn, faults
+from tests.acceptance.program import (
+    Program,
+    fates,
+    id_of,
+    interviews_of,
+    key_of,
+    moments,
+    populate,
+    sync_here,
+    wait_until,
+)
+
+_ROOT = Path(__file__).parents[2]
+_SAMPLE = _ROOT.parent / "shared" / "data" / "interviews-acme.json"
+_SAMPLE_ID = "0f4f6ad2-6d3e-4c0b-9b0a-3f6f3d0c7a11"
+_SEED_ID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+# The example of the API's documentation, verbatim.
+_SEED = """[
+  {
+    "id": "3c90c3cc-0d44-4b50-8888-8dd25736052a",
+    "workspace_id": "3c90c3cc-0d44-4b50-8888-8dd25736052a",
+    "project_id": "3c90c3cc-0d44-4b50-8888-8dd25736052a",
+    "name": "<string>",
+    "description": "<string>",
+    "goal": "<string>",
+    "agent_behavior": "<string>",
+    "status": "<string>",
+    "channel": "<string>",
+    "completion_threshold": 123,
+    "timeframe_start": "2023-11-07T05:31:56Z",
+    "timeframe_end": "2023-11-07T05:31:56Z",
+    "interview_order": "<string>",
+    "interview_duration_minutes": 123,
+    "created_by": "<string>",
+    "created_at": "2023-11-07T05:31:56Z",
+    "updated_at": "2023-11-07T05:31:56Z",
+    "timezone": "<string>",
+    "start_immediately": true,
+    "scheduling_mode": "availability",
+    "quick_mode_hours": 123,
+    "weekly_availability": {},
+    "project_context": "<string>",
+    "success_criteria": "<string>",
+    "interview_context_for_employee": "<string>",
+    "interview_type": "<string>",
+    "welcome_screen": "<string>",
+    "closing_message": "<string>",
+    "folder": "<string>",
+    "recurring_interval": "<string>",
+    "contact_count": 0,
+    "completed_count": 0,
+    "scheduled_count": 0
+  }
+]
+"""
+_KEYS = [
+    *("name", "workspace_id", "run_id", "status", "received", "inserted", "updated", "unchanged", "stale"),
+    *("duplicate", "rejected", "deleted", "restored", "held_deletes", "bytes_received", "attempts"),
+    *("duration_seconds", "error_code", "error"),
+]
+
+
+def _serve(api: StandIn, program: Program, body: bytes, workspace_id: str) -> None:
+    """One workspace `acme` with this id and this answer."""
+    api.add_workspace(workspace_id, key=key_of("acme"))
+    api.set_body(workspace_id, body)
+    program.configure(api.base_url, "acme")
+    program.write(program.config.read_text().replace(id_of("acme"), workspace_id))
+
+
+# --- what it says ---
+
+
+def test_json_is_exactly_as_in_the_contract(api: StandIn, either: Program) -> None:
+    populate(api, "acme", "globex")
+    either.configure(api.base_url, "acme", "globex")
+    done = either.sync()
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert list(done.json) == ["status", "workspaces"]
+    assert done.json["status"] == "succeeded"
+    for run_id, entry in zip((1, 2), sorted(done.json["workspaces"], key=lambda e: e["run_id"]), strict=True):
+        assert list(entry) == _KEYS
+        body = json.dumps(interviews_of(entry["name"]), separators=(",", ":")).encode()
+        expected = {"workspace_id": id_of(entry["name"]), "run_id": run_id, "status": "succeeded"}
+        expected |= {"bytes_received": len(body), "attempts": 1, "error_code": None, "error": None}
+        assert {key: entry[key] for key in expected} == expected
+        assert fates(entry) == {"received": 5, "inserted": 5}
+        assert isinstance(entry["duration_seconds"], float)
+
+
+def test_names_choose_the_workspaces(api: StandIn, program: Program) -> None:
+    populate(api, "acme", "globex", "off")
+    program.configure(api.base_url, "acme", "globex", "off", workspaces={"off": {"enabled": False}})
+    assert [entry["name"] for entry in program.sync().json["workspaces"]] == ["acme", "globex"]
+    assert [entry["name"] for entry in program.sync("globex").json["workspaces"]] == ["globex"]
+    asked = len(api.requests)
+    done = program.run("sync", "globex", "acmee")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "no workspace 'acmee' in etl.toml: configured are acme, globex, off" in done.stderr
+    assert len(api.requests) == asked
+
+
+def test_full_reads_and_compares_everything_again(api: StandIn, either: Program) -> None:
+    populate(api, "acme")
+    either.configure(api.base_url, "acme")
+    either.sync()
+    with_tampering = "UPDATE interviews SET name = 'by hand', _row_hash = 'x' WHERE id = '{}'"
+    tampered = interviews_of("acme")[0]["id"]
+    _execute(either, with_tampering.format(tampered))
+    assert fates(either.sync().workspace("acme")) == {"received": 5, "unchanged": 5}
+    assert fates(either.sync("--full").workspace("acme")) == {"received": 5, "updated": 1, "unchanged": 4}
+
+
+def _execute(program: Program, statement: str) -> None:
+    if program.warehouse_url.startswith("sqlite:///"):
+        with closing(sqlite3.connect(program.warehouse_url.removeprefix("sqlite:///"))) as database:
+            database.execute(statement)
+            database.commit()
+    else:
+        program.rows(f"{statement} RETURNING id")
+
+
+def test_dry_run_shows_the_changes_and_writes_nothing(api: StandIn, either: Program) -> None:
+    populate(api, "acme")
+    either.configure(api.base_url, "acme")
+    either.sync()
+    first, *rest = interviews_of("acme", 6)[:5]
+    changed = first | {"status": "archived", "updated_at": "2027-01-01T00:00:00Z"}
+    api.set_interviews(id_of("acme"), [changed, *rest[:-1], interviews_of("acme", 6)[5]])
+    tables = ("interviews", "interviews_history", "workspaces", "sync_runs", "rejected_rows")
+    before = [either.rows(f"SELECT * FROM {table}") for table in tables]
+    done = either.sync("--dry-run")
+    assert done.exit_code == 0
+    entry = done.workspace("acme")
+    assert entry["run_id"] is None
+    assert fates(entry) == {"received": 5, "inserted": 1, "updated": 1, "unchanged": 3, "deleted": 1}
+    (change,) = [c for c in done.json["changes"]["acme"] if c["id"] == first["id"]]
+    assert change["fields"]["status"] == {"old": first["status"], "new": "archived"}
+    assert set(change["fields"]) == {"status", "updated_at"}
+    shown = either.run("sync", "--dry-run").stdout
+    assert f"acme: {first['id']} would change:" in shown
+    assert f"status: {first['status']} -> archived" in shown
+    assert [either.rows(f"SELECT * FROM {table}") for table in tables] == before
+    assert fates(either.sync().workspace("acme")) == fates(entry)
+
+
+def test_one_of_three_fails_and_the_others_are_synced(api: StandIn, either: Program) -> None:
+    populate(api, "acme", "globex", "initech")
+    either.configure(api.base_url, "acme", "globex", "initech")
+    api.set_key(id_of("globex"), "another")
+    done = either.run("sync")
+    assert done.exit_code == 1
+    assert re.fullmatch(r"error: globex: .+ \[invalid_api_key\]\n", done.stderr)
+    assert [line.split("\t")[:2] for line in done.stdout.splitlines()[1:]] == [
+        ["acme", "succeeded"],
+        ["globex", "failed"],
+        ["initech", "succeeded"],
+    ]
+    assert len(either.interviews()) == 10
+    api.set_key(id_of("globex"), key_of("globex"))
+    assert fates(either.sync().workspace("globex")) == {"received": 5, "inserted": 5}
+
+
+# --- stopped in the middle ---
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_reliability_64_stopped_while_it_downloads(
+    api: StandIn, either: Program, number: signal.Signals
+) -> None:
+    populate(api, "acme", "globex")
+    api.script(id_of("acme"), faults.StallMidBody(1000, 3600))
+    either.configure(api.base_url, "acme", "globex", api={"timeout_seconds": 30, "deadline_seconds": 60})
+    running = either.start("sync", "--json")
+    wait_until(lambda: bool(moments(api, "acme")))
+    wait_until(lambda: ("succeeded",) in _statuses(either, "globex"))
+    running.send(number)
+    done = running.wait()
+    assert (done.exit_code, done.stdout) == (128 + number, "")
+    assert done.stderr == f"stopped by {number.name}; nothing half done is left\n"
+    assert _statuses(either, "acme") == [("interrupted",)]
+    assert either.interviews("acme") == []
+    assert len(either.interviews("globex")) == 5
+    assert either.left_behind() == []
+    assert fates(either.sync().workspace("acme")) == {"received": 5, "inserted": 5}
+
+
+@pytest.mark.slow
+def test_reliability_64_stopped_while_it_loads(api: StandIn, either: Program) -> None:
+    populate(api, "acme", count=20_000)
+    either.configure(api.base_url, "acme", api={"timeout_seconds": 30, "deadline_seconds": 60})
+    running = either.start("--log-level", "debug", "sync", "--json")
+    wait_until(lambda: ("running",) in _statuses(either, "acme"))
+    running.send(signal.SIGTERM)
+    done = running.wait()
+    assert done.exit_code == 128 + signal.SIGTERM
+    assert _statuses(either, "acme") == [("interrupted",)]
+    assert either.interviews() == []
+    assert either.left_behind() == []
+
+
+def _statuses(program: Program, name: str) -> list[tuple[Any, ...]]:
+    try:
+        return program.rows(f"SELECT status FROM sync_runs WHERE workspace_id = '{id_of(name)}' ORDER BY id")
+    except (sqlite3.OperationalError, psycopg.errors.UndefinedTable):  # not migrated yet
+        return []
+
+
+# --- answers as they come ---
+
+
+def test_the_example_of_the_documentation_loads(api: StandIn, either: Program) -> None:
+    _serve(api, either, _SEED.encode(), _SEED_ID)
+    assert fates(either.sync().workspace("acme")) == {"received": 1, "inserted": 1}
+    (row,) = either.rows(
+        "SELECT CAST(id AS text), name, completion_threshold, start_immediately, contact_count, "
+        "scheduling_mode, _extra FROM interviews"
+    )
+    assert row == (_SEED_ID, "<string>", 123, True, 0, "availability", None)
+    assert fates(either.sync().workspace("acme")) == {"received": 1, "unchanged": 1}
+
+
+def test_the_seed_here_is_the_one_that_was_given() -> None:
+    seed = _SAMPLE.parents[1] / "api" / "list-interviews.seed.txt"
+    if not seed.exists():
+        pytest.skip("the seed is not part of the repository")
+    assert _SEED in seed.read_text()
+
+
+@pytest.mark.skipif(not _SAMPLE.exists(), reason="the sample is not part of the repository")
+def test_the_sample_nobody_here_wrote_tests_for(api: StandIn, either: Program) -> None:
+    _serve(api, either, _SAMPLE.read_bytes(), _SAMPLE_ID)
+    first = {"received": 1500, "inserted": 1475, "duplicate": 9, "rejected": 16}
+    again = {"received": 1500, "unchanged": 1475, "duplicate": 9, "rejected": 16}
+    assert fates(either.sync().workspace("acme")) == first
+    assert either.rows("SELECT count(*), count(interview_id) FROM rejected_rows") == [(16, 10)]
+    before = either.interviews()
+    assert fates(either.sync().workspace("acme")) == again
+    assert fates(either.sync("--full").workspace("acme")) == again
+    assert either.interviews() == before
+    assert len(either.run("rejects", "--json").json) == 16
+
+
+# --- many, and again ---
+
+_MANY = [f"ws-{number:02}" for number in range(1, 21)]
+
+
+def test_twenty_workspaces_and_nothing_is_written_twice(api: StandIn, either: Program) -> None:
+    populate(api, *_MANY, count=500)
+    either.configure(api.base_url, *_MANY, api={"timeout_seconds": 10, "deadline_seconds": 60})
+    done = either.sync()
+    assert (done.exit_code, len(done.json["workspaces"])) == (0, 20)
+    assert all(fates(e) == {"received": 500, "inserted": 500} for e in done.json["workspaces"])
+    before = _versions(either)
+    assert len(before) == 10_000
+    for words in ([], ["--full"]):
+        again = either.sync(*words)
+        assert all(fates(e) == {"received": 500, "unchanged": 500} for e in again.json["workspaces"])
+        assert _versions(either) == before
+    check = either.run("check")
+    assert (check.exit_code, check.stdout.count("ok  ")) == (0, 23)
+    states = either.run("status", "--json").json["workspaces"]
+    assert {(state["active"], state["last_status"]) for state in states} == {(500, "succeeded")}
+    assert len(either.run("runs", "--limit", "100", "--json").json) == 60
+    assert either.run("rejects").stdout == "nothing was rejected\n"
+
+
+def _versions(program: Program) -> set[tuple[Any, ...]]:
+    """Each interview with what changes when it is written."""
+    version = "_row_hash" if program.warehouse_url.startswith("sqlite") else "xmin"
+    return set(program.rows(f"SELECT CAST(id AS text), _run_id, _synced_at, {version} FROM interviews"))
+
+
+def test_a_second_pass_writes_only_the_ledger(api: StandIn, program: Program) -> None:
+    populate(api, *_MANY[:3], count=50)
+    program.configure(api.base_url, *_MANY[:3])
+    passes = sync_here(program)
+    next(passes)
+    with closing(sqlite3.connect(program.folder / "warehouse.db")) as database:
+        for table in ("interviews", "interviews_history", "rejected_rows"):
+            for verb in ("INSERT", "UPDATE", "DELETE"):
+                database.execute(
+                    f"CREATE TRIGGER no_{verb}_{table} BEFORE {verb} ON {table} "
+                    "BEGIN SELECT RAISE(ABORT, 'written'); END"
+                )
+        database.commit()
+    assert {report.status for report in next(passes)} == {"succeeded"}
+    api.set_interviews(id_of(_MANY[0]), interviews_of(_MANY[0], 51))
+    assert [report.status for report in next(passes)] == ["failed", "succeeded", "succeeded"]
+    passes.close()
