@@ -1,0 +1,263 @@
+"""The daemon's life: start, run on schedule, re-read the configuration, end without leaving anything half."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from etl.config import Settings, Workspace
+from etl.daemon.fire_times import is_overdue, period_of
+from etl.daemon.queue import Queue
+from etl.daemon.reload import read_again
+from etl.daemon.retry import retry_pause_seconds
+from etl.daemon.run_log import RunLog
+from etl.daemon.standing import read_standings
+from etl.daemon.systemd import tell_reloading, tell_systemd, watchdog_seconds
+from etl.daemon.telling import Telling
+from etl.daemon.timetable import Timetable, utc_now
+from etl.daemon.walker import Walker, open_walker
+from etl.errors import EtlError
+from etl.ledger import Trigger
+from etl.sync import Report
+from etl.warehouse import Warehouse
+
+log = logging.getLogger("ontora_etl.daemon")
+
+_BEAT_SECONDS = 1.0
+_CANCEL_SECONDS = 10.0  # a statement that waits for another's lock cannot be told to stop
+_TELLING_SECONDS = 10.0
+_SPARE_SECONDS = 5.0
+
+
+class Daemon:
+    """Keeps every enabled workspace fresh until told to stop. Everything but `run` is for its event loop."""
+
+    def __init__(
+        self, settings: Settings, warehouse: Warehouse, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self.settings = settings
+        self.warehouse = warehouse
+        self.observers: list[Callable[[Report], None]] = []
+        """Called with the report of each run that ended by itself."""
+        self.last_beat = time.monotonic()
+        """When the scheduler was last found on time, by the monotonic clock."""
+        self._environ = environ
+        self._queue = Queue(settings.api.concurrency)
+        self._timetable = Timetable(self._due)
+        self._telling = Telling(warehouse, environ)
+        self._run_log = RunLog()
+        self._workspaces: dict[str, Workspace] = {}  # those that are enabled
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failures: dict[str, int] = {}
+        self._retries: dict[str, tuple[asyncio.TimerHandle, datetime]] = {}
+        self._walker: Walker
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+
+    @property
+    def queue_length(self) -> int:
+        """How many workspaces wait for their turn."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> Mapping[str, float]:
+        """The workspaces being synced, each with the monotonic time at which its run began."""
+        return self._queue.running
+
+    def next_run_at(self, name: str) -> datetime | None:
+        """When the workspace's next run is planned: on schedule, or sooner after a failure."""
+        planned = [self._timetable.next_fire_at(name)] if name in self._workspaces else []
+        if name in self._retries:
+            planned.append(self._retries[name][1])
+        return min((instant for instant in planned if instant is not None), default=None)
+
+    def request_sync(self, workspace_name: str, trigger: Trigger) -> bool:
+        """Sync the workspace as soon as there is room; True where a run will begin after this moment."""
+        if self._stop.is_set() or workspace_name not in self._workspaces:
+            return False
+        accepted = self._queue.add(workspace_name, trigger)
+        self._fill()
+        return accepted
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT, or until `stop`."""
+        async with open_walker(self.settings.api, self.warehouse, self._environ) as self._walker:
+            self._listen_to_signals()
+            self._timetable.start()
+            await self._adopt()
+            log.info("started; workspaces on schedule: %d", len(self._workspaces))
+            tell_systemd(self._environ, "READY=1", f"STATUS=workspaces on schedule: {len(self._workspaces)}")
+            life = [asyncio.create_task(part()) for part in (self._beat, self._reload_when_told)]
+            stopped = asyncio.create_task(self._stop.wait())
+            await asyncio.wait([stopped, *life], return_when=asyncio.FIRST_COMPLETED)
+            for part in life:
+                if part.done():
+                    part.result()  # it never ends but by a fault: die of it, and be started again
+                part.cancel()
+            await self._end()
+
+    def stop(self) -> None:
+        """Begin no more runs, let those under way end, and end."""
+        self._stop.set()
+
+    # --- signals ---
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop_for, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+
+    def _stop_for(self, number: int) -> None:
+        if self._stop.is_set():  # asked twice: at once. The databases undo what is open.
+            os._exit(128 + number)
+        log.info("%s: stopping", signal.Signals(number).name)
+        self._stop.set()
+
+    # --- runs ---
+
+    def _due(self, name: str) -> None:
+        self.request_sync(name, "schedule")
+
+    def _fill(self) -> None:
+        """Begin as many runs as there is room for."""
+        while not self._stop.is_set() and (taken := self._queue.take(time.monotonic())):
+            name, trigger = taken
+            if retry := self._retries.pop(name, None):
+                retry[0].cancel()
+            task = asyncio.create_task(self._run(self._workspaces[name], trigger), name=f"sync {name}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, workspace: Workspace, trigger: Trigger) -> None:
+        try:
+            report = await self._walker.run(workspace, trigger)
+        except asyncio.CancelledError:
+            log.warning("workspace %s: interrupted: nothing of it was applied", workspace.name)
+            raise
+        finally:
+            self._queue.done(workspace.name)
+            self._fill()
+        self._run_log.write(report, trigger)
+        self._plan_retry(report, trigger)
+        is_idle = not self._queue.running and not self._queue
+        self._telling.hear(report, self.settings.notify, set(self._workspaces), idle=is_idle)
+        for observer in self.observers:
+            try:
+                observer(report)
+            except Exception:  # what watches the runs must not stop them
+                log.exception("an observer failed")
+
+    def _plan_retry(self, report: Report, trigger: Trigger) -> None:
+        name = report.name
+        if report.status == "succeeded":
+            self._failures.pop(name, None)
+        is_unheard = report.status == "skipped" and trigger == "webhook"
+        if (report.status != "failed" and not is_unheard) or name not in self._workspaces:
+            return
+        self._failures[name] = self._failures.get(name, 0) + 1
+        period = period_of(self._workspaces[name].policy, utc_now())
+        pause = retry_pause_seconds(report.error_code, self._failures[name], period)
+        if pause is None or self._stop.is_set():
+            return
+        again: Trigger = "webhook" if is_unheard else "schedule"
+        timer = asyncio.get_running_loop().call_later(pause, self.request_sync, name, again)
+        self._retries[name] = (timer, utc_now() + timedelta(seconds=pause))
+
+    # --- the configuration ---
+
+    async def _adopt(self) -> None:
+        """Plan what the settings say now, and catch up with what should have run already."""
+        enabled = {workspace.name: workspace for workspace in self.settings.workspaces if workspace.enabled}
+        for name in self._workspaces.keys() - enabled.keys():
+            self._queue.drop(name)
+            self._failures.pop(name, None)
+            self._run_log.forget(name)
+            if retry := self._retries.pop(name, None):
+                retry[0].cancel()
+        self._workspaces = enabled
+        self._timetable.plan(enabled.values())
+        await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        try:
+            standings = await asyncio.to_thread(read_standings, self.warehouse)
+        except EtlError as error:
+            log.warning("how old the workspaces are is unknown, so all are synced: %s", error)
+            standings = {}
+        now = utc_now()
+        for name, workspace in self._workspaces.items():
+            standing = standings.get(workspace.id)
+            if standing:
+                self._telling.remember(name, succeeded=not standing.consecutive_failures)
+            last_success_at = standing.last_success_at if standing else None
+            if is_overdue(workspace.policy, last_success_at, now):
+                self.request_sync(name, "catch_up")
+
+    async def _reload_when_told(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            tell_reloading(self._environ)
+            settings = await asyncio.to_thread(read_again, self.settings, self._environ)
+            if settings is not None:
+                self.settings = settings
+                await self._adopt()
+                log.info("configuration read again; workspaces on schedule: %d", len(self._workspaces))
+            tell_systemd(self._environ, "READY=1", f"STATUS=workspaces on schedule: {len(self._workspaces)}")
+
+    # --- the pulse, and the end ---
+
+    async def _beat(self) -> None:
+        watchdog = watchdog_seconds(self._environ, os.getpid())
+        pause = _BEAT_SECONDS if watchdog is None else min(watchdog, _BEAT_SECONDS)
+        fed_at = 0.0
+        while True:
+            self._timetable.keep_time()
+            now = time.monotonic()
+            if self._timetable.is_on_time():
+                self.last_beat = now
+                if watchdog is not None and now - fed_at >= watchdog - pause / 2:
+                    tell_systemd(self._environ, "WATCHDOG=1")
+                    fed_at = now
+            await asyncio.sleep(pause)
+
+    async def _end(self) -> None:
+        tell_systemd(self._environ, "STOPPING=1")
+        self._end_anyway()
+        self._timetable.stop()
+        self._queue.clear()
+        for timer, _ in self._retries.values():
+            timer.cancel()
+        if self._tasks:
+            grace_seconds = self.settings.run.grace_seconds
+            log.info("runs under way: %d; waiting up to %g s for them", len(self._tasks), grace_seconds)
+            await asyncio.wait(self._tasks, timeout=grace_seconds)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=_CANCEL_SECONDS)
+            if left:  # the database undoes what is open, the next run says so in the ledger
+                log.warning(
+                    "runs that wait for the warehouse and cannot be stopped: %d; leaving them", len(left)
+                )
+                logging.shutdown()
+                os._exit(0)
+        try:
+            await asyncio.wait_for(self._telling.finish(), _TELLING_SECONDS)
+        except TimeoutError:
+            log.warning("the last notifications could not be sent")
+        log.info("stopped")
+
+    def _end_anyway(self) -> None:
+        """See to it that the process ends even where a thread waits for a server that says nothing."""
+        longest = self.settings.run.grace_seconds + _CANCEL_SECONDS + _TELLING_SECONDS + _SPARE_SECONDS
+        timer = threading.Timer(longest, os._exit, (0,))
+        timer.daemon = True
+        timer.start()

@@ -1,0 +1,234 @@
+"""What people are told, each once: derived from the ledger, so restarts neither repeat nor forget."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from etl import ledger
+from etl.config import KeySource, Notify, Settings, Workspace
+from etl.config import Warehouse as WarehouseSettings
+from etl.errors import EtlError, Interrupted, SchemaMismatch, ServerError
+from etl.load import Counts, Outcome
+from etl.notify import after_pass
+from etl.secret import Secret
+from etl.sync import Report
+from etl.warehouse import Warehouse, open_warehouse
+from etl.warehouse.schema import ensure_schema
+
+WORKSPACES = tuple(
+    Workspace(name, UUID(int=number), KeySource("env", "KEY"), enabled=name != "off")
+    for number, name in enumerate(["acme", "globex", "off"], start=1)
+)
+NOTIFY = Notify(webhook_url_env="HOOK", after_failures=3, heartbeat_url_env="HEARTBEAT")
+MISMATCH = SchemaMismatch("97 of 97 rows were rejected: missing field")
+FACTS = {"bytes_received": 100, "attempts": 1, "duration_seconds": 0.5}
+HELD = {"code": "deletes_held", "message": "40 interviews are gone at once", "count": 40}
+
+
+@dataclass
+class Receiver:
+    """Where the notifications arrive."""
+
+    base_url: str
+    status: int = 200
+    pings: int = 0
+    posts: list[Any] = field(default_factory=list)
+
+    def environ(self) -> dict[str, str]:
+        return {
+            "HOOK": f"{self.base_url}/services/T0/B0/sEcReT",
+            "HEARTBEAT": f"{self.base_url}/ping/sEcReT",
+        }
+
+    def texts(self) -> list[str]:
+        """What has come since the last look."""
+        texts = [post["text"] for post in self.posts]
+        self.posts.clear()
+        return texts
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            made.posts.append(json.loads(body))
+            self.answer()
+
+        def do_GET(self) -> None:
+            made.pings += 1
+            self.answer()
+
+        def answer(self) -> None:
+            self.send_response(made.status)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        made = Receiver(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield made
+        server.shutdown()
+        thread.join()
+
+
+class Passes:
+    """Passes over the workspaces, each by a process of its own."""
+
+    def __init__(self, url: str, receiver: Receiver) -> None:
+        self.url = url
+        self.receiver = receiver
+        self.notify = NOTIFY
+        self.now = datetime(2026, 5, 4, 8, tzinfo=UTC)
+
+    @contextmanager
+    def open(self) -> Iterator[Warehouse]:
+        warehouse = open_warehouse(WarehouseSettings(Secret(self.url)))
+        try:
+            ensure_schema(warehouse, auto_migrate=False)
+            yield warehouse
+        finally:
+            warehouse.close()
+
+    def run(self, *outcomes: EtlError | int | None) -> list[str]:
+        """What is told after a pass in which this came of the workspaces: an error, or held deletes."""
+        with self.open() as warehouse:
+            reports = [
+                self._run(warehouse, workspace, outcome)
+                for workspace, outcome in zip(WORKSPACES, outcomes, strict=False)
+            ]
+            settings = Settings(Path("etl.toml"), WORKSPACES, notify=self.notify)
+            after_pass(settings, warehouse, reports, self.receiver.environ())
+        return self.receiver.texts()
+
+    def _run(self, warehouse: Warehouse, workspace: Workspace, came: EtlError | int | None) -> Report:
+        self.now += timedelta(minutes=15)
+        report = Report(workspace.name, str(workspace.id), "succeeded")
+        with warehouse.writing() as connection:
+            run_id = ledger.start_run(connection, workspace.id, workspace.name, "manual", self.now)
+            report.run_id = run_id
+            if isinstance(came, EtlError):
+                ledger.fail_run(connection, run_id, workspace.id, came, FACTS, self.now)
+                report.status = "interrupted" if isinstance(came, Interrupted) else "failed"
+                report.error_code, report.error = came.code, str(came)
+            else:
+                report.counts = Counts(held_deletes=came or 0)
+                report.warnings = [HELD] if came else []
+                outcome = Outcome(report.counts, report.warnings)
+                ledger.succeed_run(connection, run_id, workspace.id, outcome, FACTS, self.now)
+        return report
+
+
+@pytest.fixture
+def passes(warehouse_url: str, receiver: Receiver) -> Passes:
+    return Passes(warehouse_url, receiver)
+
+
+def test_failures_are_told_once_and_so_is_recovery(passes: Passes) -> None:
+    down = ServerError("the API answered 503")
+    told = [passes.run(came) for came in (None, down, down, down, down, down, None, None)]
+    assert [len(texts) for texts in told] == [0, 0, 0, 1, 0, 0, 1, 0]
+    assert told[3][0] == (
+        "workspace acme failed 3 times in a row: the API answered 503 [server_error]; "
+        "last success: 2026-05-04 08:15 UTC"
+    )
+    assert told[6][0] == "workspace acme is fresh again, after 5 failed runs"
+
+
+def test_few_failures_are_nobodys_business(passes: Passes) -> None:
+    down = ServerError("503")
+    assert [passes.run(came) for came in (down, down, None, down, down, None)] == [[]] * 6
+
+
+def test_interrupted_runs_neither_count_nor_clear(passes: Passes) -> None:
+    down, stopped = ServerError("503"), Interrupted("told to stop")
+    told = [passes.run(came) for came in (down, stopped, down, stopped, down, stopped, None)]
+    assert [len(texts) for texts in told] == [0, 0, 0, 0, 1, 0, 1]
+
+
+def test_each_workspace_counts_for_itself_and_one_pass_is_one_message(passes: Passes) -> None:
+    down = ServerError("503")
+    passes.notify = Notify("HOOK", after_failures=1)
+    (told,) = passes.run(down, down)
+    assert [line.split()[1] for line in told.splitlines()] == ["acme", "globex"]
+    (told,) = passes.run(down, None)
+    assert told == "workspace globex is fresh again, after 1 failed run"
+
+
+def test_schema_mismatch_is_told_at_once_and_once(passes: Passes) -> None:
+    told = [passes.run(came) for came in (None, MISMATCH, MISMATCH, None)]
+    assert [len(texts) for texts in told] == [0, 1, 0, 1]
+    assert "97 of 97 rows" in told[1][0]
+
+
+def test_held_deletes_are_told_once(passes: Passes) -> None:
+    told = [passes.run(came) for came in (None, 40, 40, ServerError("503"), 40, None, 40)]
+    assert [len(texts) for texts in told] == [0, 1, 0, 0, 0, 0, 1]
+    assert told[1] == ["workspace acme: 40 interviews are gone at once"]
+
+
+def test_heartbeat_after_a_pass_in_which_every_workspace_succeeded(passes: Passes) -> None:
+    passes.run(None, None)
+    assert passes.receiver.pings == 1
+    passes.run(None, ServerError("503"))
+    passes.run(None)  # one of two, by name
+    assert passes.receiver.pings == 1
+    passes.run(None, None)
+    assert passes.receiver.pings == 2
+
+
+def test_text_is_escaped_for_slack(passes: Passes) -> None:
+    passes.notify = Notify("HOOK", after_failures=1)
+    (told,) = passes.run(ServerError("<!channel> & co"))
+    assert "&lt;!channel&gt; &amp; co" in told
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_what_cannot_be_sent_is_logged_without_the_address(
+    passes: Passes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    passes.notify = Notify("HOOK", after_failures=1, heartbeat_url_env="HEARTBEAT")
+    passes.receiver.status = status
+    passes.run(ServerError("503"), None)
+    passes.run(None, None)
+    assert f"cannot notify 127.0.0.1 (address from HOOK): it answered {status}" in caplog.text
+    assert f"cannot notify 127.0.0.1 (address from HEARTBEAT): it answered {status}" in caplog.text
+    assert "sEcReT" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://127.0.0.1:1/sEcReT", "sEcReT", "https://[sEcReT", "ftp://host/sEcReT"]
+)
+def test_no_address_fails_nothing(
+    passes: Passes, url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(passes.receiver, "environ", lambda: {"HOOK": url, "HEARTBEAT": url})
+    passes.notify = Notify("HOOK", after_failures=1, heartbeat_url_env="HEARTBEAT")
+    passes.run(ServerError("503"), None)
+    passes.run(None, None)
+    assert caplog.text.count("cannot notify") == 3
+    assert "sEcReT" not in caplog.text.replace("ServerError", "")
+
+
+def test_nothing_is_sent_where_nothing_is_configured(passes: Passes) -> None:
+    passes.notify = Notify(after_failures=1)
+    assert passes.run(ServerError("503")) == []
+    passes.run(None, None)
+    assert passes.receiver.pings == 0
