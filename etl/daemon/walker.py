@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from threading import Event
 
 from etl.config import Api, Workspace
-from etl.errors import EtlError, UnexpectedFault, WarehouseError, WarehouseLost
+from etl.errors import WarehouseError, WarehouseLost
 from etl.ledger import Trigger
 from etl.meter import Meter
 from etl.sync import Options, Report, open_walk
 from etl.sync.one import Walk, sync_workspace
 from etl.warehouse import Warehouse
-
-log = logging.getLogger("ontora_etl.daemon")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +35,7 @@ class Walker:
 
     async def _run(self, workspace: Workspace, trigger: Trigger) -> Report:
         walk = replace(self.walk, options=Options(trigger=trigger), stop=Event())
-        try:
-            return await sync_workspace(walk, workspace, Meter(workspace.name))
-        except EtlError as error:  # the lock could not be given back: its session is gone
-            fault = error
-        except Exception as error:  # the workspace's boundary: nothing of it may end the daemon
-            log.exception("workspace %s: internal error", workspace.name)
-            fault = UnexpectedFault(f"internal error ({type(error).__name__})", remedy="the log has it whole")
-        return Report(workspace.name, str(workspace.id), "failed", error_code=fault.code, error=str(fault))
+        return await sync_workspace(walk, workspace, Meter(workspace.name))
 
 
 @asynccontextmanager

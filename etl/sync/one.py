@@ -80,12 +80,15 @@ async def sync_workspace(walk: Walk, workspace: Workspace, meter: Meter) -> Repo
             meter.phase = "done"
             report.attempts, report.bytes_received = meter.attempts, meter.bytes_received
             report.duration_seconds = time.monotonic() - started
-            await _release(held)
+            await _release(workspace, held)
     return report
 
 
-async def _release(held: ExitStack) -> None:
-    await asyncio.shield(asyncio.to_thread(held.close))
+async def _release(workspace: Workspace, held: ExitStack) -> None:
+    try:
+        await asyncio.shield(asyncio.to_thread(held.close))
+    except EtlError as error:  # the session that had the lock is gone, and the lock with it
+        log.warning("workspace %s: its lock could not be given back: %s", workspace.name, error)
 
 
 def _begin(walk: Walk, workspace: Workspace, held: ExitStack, report: Report) -> bool:

@@ -98,7 +98,8 @@ class Sqlite:
         try:
             yield True
         finally:
-            Path(path).unlink()  # while held: nobody else can hold this very file
+            # While held: nobody else can hold this very file. Unless someone removed it by hand.
+            Path(path).unlink(missing_ok=True)
             os.close(descriptor)
 
     def may_write(self, connection: Connection) -> bool:  # noqa: ARG002  # no roles here

@@ -199,6 +199,19 @@ def test_a_failing_workspace_spoils_no_other(either: Program, api: StandIn) -> N
     assert entries == [(name, found[name][0]) for name in sorted(names)]
 
 
+def test_a_lock_file_removed_by_hand(program: Program, api: StandIn) -> None:
+    populate(api, "acme", "globex", count=20)
+    program.configure(api.base_url, "acme", "globex", api=PATIENT)
+    api.script(id_of("acme"), Latency(1))
+    running = program.start("sync", "--json")
+    wait_until(lambda: len(api.requests) == 2)
+    (lock,) = program.folder.glob(f"*{id_of('acme')}.lock")
+    lock.unlink()
+    done = running.wait()
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert program.rows("SELECT count(*) FROM interviews") == [(40,)]
+
+
 def test_an_answer_applied_late_behind_a_pooler(api: StandIn, tmp_path: Path, postgres_url: str) -> None:
     """Where a broken lock lets two syncs run, the one that asked first does not overwrite the other."""
     program = Program(tmp_path, postgres_url)
