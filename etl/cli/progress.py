@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -34,11 +35,12 @@ def progress(meters: Sequence[Meter]) -> Iterator[None]:
         auto_refresh=False,
     )
     shown: dict[int, TaskID] = {}
+    began: dict[tuple[int, str, int], float] = {}
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(_REDRAW_SECONDS):
-            _redraw(bars, meters, shown)
+            _redraw(bars, meters, shown, began)
 
     watcher = threading.Thread(target=watch, name="progress", daemon=True)
     with bars:
@@ -50,7 +52,13 @@ def progress(meters: Sequence[Meter]) -> Iterator[None]:
             watcher.join()
 
 
-def _redraw(bars: Progress, meters: Sequence[Meter], shown: dict[int, TaskID]) -> None:
+def _redraw(
+    bars: Progress,
+    meters: Sequence[Meter],
+    shown: dict[int, TaskID],
+    began: dict[tuple[int, str, int], float],
+) -> None:
+    now = time.monotonic()
     for number, meter in enumerate(meters):
         if meter.phase == "done" and number in shown:
             bars.remove_task(shown.pop(number))
@@ -60,12 +68,17 @@ def _redraw(bars: Progress, meters: Sequence[Meter], shown: dict[int, TaskID]) -
                     continue
                 shown[number] = bars.add_task(Text(meter.name).plain, total=None, said="")
             total = meter.bytes_received if meter.phase == "load" else None
-            bars.update(shown[number], total=total, completed=meter.bytes_loaded, said=_said(meter))
+            seconds = now - began.setdefault((number, meter.phase, meter.attempts), now)
+            bars.update(shown[number], total=total, completed=meter.bytes_loaded, said=_said(meter, seconds))
     bars.refresh()
 
 
-def _said(meter: Meter) -> str:
-    again = f", attempt {meter.attempts}" if meter.attempts > 1 else ""
+def _said(meter: Meter, seconds: float) -> str:
+    """What the phase has done so far, and how fast; the rate needs a moment to mean something."""
+    per_second = 1 / seconds if seconds >= _REDRAW_SECONDS else 0.0
     if meter.phase == "download":
-        return f"downloading {bytes_text(meter.bytes_received)}{again}"
-    return f"loading {meter.rows:,} rows"
+        rate = f", {bytes_text(int(meter.bytes_received * per_second))}/s" if per_second else ""
+        again = f", attempt {meter.attempts}" if meter.attempts > 1 else ""
+        return f"downloading {bytes_text(meter.bytes_received)}{rate}{again}"
+    rate = f", {meter.rows * per_second:,.0f}/s" if per_second else ""
+    return f"loading {meter.rows:,} rows{rate}"

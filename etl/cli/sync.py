@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 from collections.abc import Sequence
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from etl.config import Settings, Workspace
     from etl.sync import Options, Report
     from etl.warehouse import Warehouse
-
-log = logging.getLogger("ontora_etl.sync")
 
 
 @click.command("sync")
@@ -68,6 +65,7 @@ def command(
         click.echo(f"stopped by {signal.Signals(stopped_by).name}; nothing half done is left", err=True)
         return 128 + stopped_by
     _show(reports, as_json=as_json, dry_run=dry_run)
+    _log(reports, context.log_format)
     return 1 if any(report.status == "failed" for report in reports) else 0
 
 
@@ -115,9 +113,6 @@ def _show(reports: Sequence[Report], *, as_json: bool, dry_run: bool) -> None:
     from etl.cli.render import print_json  # noqa: PLC0415
 
     failed = any(report.status == "failed" for report in reports)
-    for report in reports:
-        for warning in report.warnings:
-            log.warning("workspace %s: %s", report.name, warning["message"])
     if as_json:
         answer: dict[str, object] = {
             "status": "failed" if failed else "succeeded",
@@ -131,9 +126,17 @@ def _show(reports: Sequence[Report], *, as_json: bool, dry_run: bool) -> None:
         show_reports(reports)
         for report in reports if dry_run else ():
             _show_changes(report)
+
+
+def _log(reports: Sequence[Report], log_format: str) -> None:
+    from etl.sync import RunLog  # noqa: PLC0415
+
+    run_log = RunLog()
     for report in reports:
-        if report.error:
+        if report.error and log_format == "text":
             click.echo(f"error: {report.name}: {report.error} [{report.error_code}]", err=True)
+        else:
+            run_log.write(report, "manual")
 
 
 def show_reports(reports: Sequence[Report]) -> None:

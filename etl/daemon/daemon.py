@@ -16,7 +16,6 @@ from etl.daemon.fire_times import is_overdue, period_of
 from etl.daemon.queue import Queue
 from etl.daemon.reload import read_again
 from etl.daemon.retry import retry_pause_seconds
-from etl.daemon.run_log import RunLog
 from etl.daemon.standing import read_standings
 from etl.daemon.systemd import tell_reloading, tell_systemd, watchdog_seconds
 from etl.daemon.telling import Telling
@@ -24,7 +23,7 @@ from etl.daemon.timetable import Timetable, utc_now
 from etl.daemon.walker import Walker, open_walker
 from etl.errors import EtlError
 from etl.ledger import Trigger
-from etl.sync import Report
+from etl.sync import Report, RunLog
 from etl.warehouse import Warehouse
 
 log = logging.getLogger("ontora_etl.daemon")

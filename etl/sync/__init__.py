@@ -3,5 +3,6 @@
 from etl.sync.many import open_walk, sync_workspaces
 from etl.sync.one import Options
 from etl.sync.report import Report
+from etl.sync.run_log import RunLog
 
-__all__ = ["Options", "Report", "open_walk", "sync_workspaces"]
+__all__ = ["Options", "Report", "RunLog", "open_walk", "sync_workspaces"]

@@ -23,6 +23,7 @@ from tests.acceptance.program import (
     moments,
     populate,
     sync_here,
+    variable_of,
     wait_until,
 )
 
@@ -305,3 +306,25 @@ def test_a_second_pass_writes_only_the_ledger(api: StandIn, program: Program) ->
     api.set_interviews(id_of(_MANY[0]), interviews_of(_MANY[0], 51))
     assert [report.status for report in next(passes)] == ["failed", "succeeded", "succeeded"]
     passes.close()
+
+
+def test_logs_for_machines_hold_a_line_for_every_workspace(program: Program, api: StandIn) -> None:
+    populate(api, "fine", "broken")
+    program.configure(api.base_url, "fine", "broken")
+    program.environ[variable_of("broken")] = "ont_live_revoked"
+    done = program.run("--log-format", "json", "--log-level", "info", "sync", "--json")
+    assert done.exit_code == 1
+    logged = {entry["name"]: entry for entry in map(json.loads, done.stderr.splitlines())}
+    assert logged["fine"].items() >= {"level": "info", "status": "succeeded", "inserted": 5}.items()
+    assert logged["broken"].items() >= {"level": "error", "error_code": "invalid_api_key"}.items()
+    assert done.workspace("fine").items() <= logged["fine"].items()
+
+
+def test_logs_for_people(program: Program, api: StandIn) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme")
+    assert program.run("sync").stderr == ""
+    done = program.run("--log-level", "info", "sync")
+    assert re.fullmatch(
+        r"\S+Z info    workspace acme: succeeded in \d+\.\d s: 5 received, nothing new\n", done.stderr
+    )

@@ -1,13 +1,13 @@
-"""One line in the log for each run, with its facts for machines."""
+"""One line in the log for each run, with its facts for machines: `sync` and the daemon log alike."""
 
 from __future__ import annotations
 
 import logging
 
 from etl.ledger import Trigger
-from etl.sync import Report
+from etl.sync.report import Report
 
-log = logging.getLogger("ontora_etl.daemon")
+log = logging.getLogger("ontora_etl.sync")
 
 _TOLD = ("inserted", "updated", "deleted", "restored", "rejected", "stale", "duplicate", "held_deletes")
 
