@@ -47,14 +47,17 @@ def command(
     from etl import notify  # noqa: PLC0415
     from etl.sync import Options  # noqa: PLC0415
     from etl.warehouse import open_warehouse  # noqa: PLC0415
-    from etl.warehouse.schema import ensure_schema  # noqa: PLC0415
+    from etl.warehouse.schema import ensure_schema, require_head  # noqa: PLC0415
 
     context.start_logging()
     settings = context.settings()
     chosen = choose(settings, names)
     warehouse = open_warehouse(settings.warehouse, settings.api.concurrency)
     try:
-        ensure_schema(warehouse, auto_migrate=settings.warehouse.auto_migrate)
+        if dry_run:
+            require_head(warehouse)
+        else:
+            ensure_schema(warehouse, auto_migrate=settings.warehouse.auto_migrate)
         options = Options(full=full, accept_deletes=accept_deletes, dry_run=dry_run)
         reports, stopped_by = asyncio.run(_pass(settings, warehouse, chosen, options))
         if stopped_by is None and not dry_run:
@@ -124,8 +127,10 @@ def _show(reports: Sequence[Report], *, as_json: bool, dry_run: bool) -> None:
         print_json(answer)
     else:
         show_reports(reports)
-        for report in reports if dry_run else ():
-            _show_changes(report)
+        if dry_run:
+            for report in reports:
+                _show_changes(report)
+            click.echo("dry run: nothing was written")
 
 
 def _log(reports: Sequence[Report], log_format: str) -> None:
@@ -161,6 +166,8 @@ def _changes(report: Report) -> list[dict[str, object]]:
     return [
         {
             "id": change.interview_id,
+            "name": change.name,
+            "fate": change.fate,
             "fields": {name: {"old": o, "new": n} for name, (o, n) in change.fields.items()},
         }
         for change in report.changes
@@ -169,7 +176,7 @@ def _changes(report: Report) -> list[dict[str, object]]:
 
 def _show_changes(report: Report) -> None:
     for change in report.changes:
-        click.echo(f"{report.name}: {change.interview_id} would change:")
+        click.echo(f'{report.name}: {change.interview_id} "{_short(change.name)}" would be {change.fate}')
         for name, (old, new) in change.fields.items():
             click.echo(f"    {name}: {_short(old)} -> {_short(new)}")
 

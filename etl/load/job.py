@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -83,10 +83,12 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An interview that a dry run would change: field → (stored, new)."""
+    """An interview that a dry run would change; `fields` of an updated one: field → (stored, new)."""
 
     interview_id: str
-    fields: dict[str, tuple[Any, Any]]
+    name: str
+    fate: Literal["updated", "inserted", "deleted", "restored"]
+    fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

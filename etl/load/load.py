@@ -54,7 +54,7 @@ def _apply(
     connection: Connection, dialect: Dialect, reading: Reading, job: Job, state: State, now: datetime
 ) -> Outcome:
     fresh = not state.has_interviews
-    if fresh and state.applied_run_id is None and not job.full:
+    if fresh and state.applied_run_id is None and not (job.full or job.dry_run):
         counts = load_first(connection, dialect, reading, job, now)
         if counts is not None:
             reading.refuse_drift()

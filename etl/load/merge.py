@@ -19,6 +19,8 @@ from etl.tables import CONTENT_COLUMNS
 from etl.warehouse import Dialect
 from etl.warehouse.connection import LoadConflict
 
+_MOST_SHOWN = 20
+
 
 def fields_not_read_again(connection: Connection, unknown: Iterable[str]) -> set[str]:
     """Those unknown fields of last time that elements known by their bytes, and so not read, still hold."""
@@ -128,13 +130,14 @@ def count(connection: Connection, reading: Reading, held: int) -> Counts:
 
 
 def changes(connection: Connection) -> list[Change]:
-    """Up to 20 interviews that will be updated, field by field: for a dry run."""
+    """For a dry run: up to 20 interviews that will be updated, field by field, and 20 that come or go."""
     found = []
-    for row in connection.execute(sql.CHANGES).mappings():
+    for row in connection.execute(sql.CHANGES, {"most": _MOST_SHOWN}).mappings():
         fields: dict[str, tuple[Any, Any]] = {
             name: (row[f"old_{name}"], row[f"new_{name}"])
             for name in CONTENT_COLUMNS
             if name != "_row_hash" and row[f"old_{name}"] != row[f"new_{name}"]
         }
-        found.append(Change(str(row["old_id"]), fields))
-    return found
+        found.append(Change(str(row["id"]), row["name"], "updated", fields))
+    others = connection.execute(sql.COMINGS_AND_GOINGS, {"most": _MOST_SHOWN})
+    return found + [Change(str(other.id), other.name, other.fate) for other in others]

@@ -237,17 +237,28 @@ COUNT_KNOWN = _sql("""
 
 CHANGES = _sql(
     """
-    SELECT {i_fields}, {s_fields}
+    SELECT c.id, s.name, {i_fields}, {s_fields}
     FROM {classified} c
     JOIN interviews i ON i.id = c.id
     JOIN {staged} s ON s.position = c.position
     WHERE c.fate = 'updated'
     ORDER BY c.id
-    LIMIT 20
+    LIMIT :most
     """,
     i_fields=", ".join(f"i.{name} AS old_{name}" for name in (*FIELD_NAMES, "_extra")),
     s_fields=", ".join(f"s.{name} AS new_{name}" for name in (*FIELD_NAMES, "_extra")),
 )
+
+COMINGS_AND_GOINGS = _sql("""
+    SELECT c.id, coalesce(s.name, i.name) AS name,
+        CASE WHEN c.restored THEN 'restored' WHEN c.fate = 'gone' THEN 'deleted' ELSE 'inserted' END AS fate
+    FROM {classified} c
+    LEFT JOIN interviews i ON i.id = c.id
+    LEFT JOIN {staged} s ON s.position = c.position
+    WHERE c.fate IN ('gone', 'inserted') OR (c.restored AND c.fate <> 'updated')
+    ORDER BY CASE c.fate WHEN 'gone' THEN 1 WHEN 'inserted' THEN 3 ELSE 2 END, c.id
+    LIMIT :most
+""")
 
 # How columns come back whose type the text does not say.
 COUNT = BigInteger()

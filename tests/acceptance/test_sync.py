@@ -117,11 +117,41 @@ def test_dry_run_shows_the_changes_and_writes_nothing(api: StandIn, either: Prog
     (change,) = [c for c in done.json["changes"]["acme"] if c["id"] == first["id"]]
     assert change["fields"]["status"] == {"old": first["status"], "new": "archived"}
     assert set(change["fields"]) == {"status", "updated_at"}
+    comings_and_goings = {(c["id"], c["fate"]) for c in done.json["changes"]["acme"] if not c["fields"]}
+    new, gone = interviews_of("acme", 6)[5], rest[-1]
+    assert comings_and_goings == {(new["id"], "inserted"), (gone["id"], "deleted")}
     shown = either.run("sync", "--dry-run").stdout
-    assert f"acme: {first['id']} would change:" in shown
+    assert f'acme: {first["id"]} "{first["name"]}" would be updated' in shown
+    assert f'acme: {gone["id"]} "{gone["name"]}" would be deleted' in shown
+    assert shown.endswith("dry run: nothing was written\n")
     assert f"status: {first['status']} -> archived" in shown
     assert [either.rows(f"SELECT * FROM {table}") for table in tables] == before
     assert fates(either.sync().workspace("acme")) == fates(entry)
+
+
+def test_dry_run_of_a_new_warehouse_does_not_even_migrate_it(api: StandIn, either: Program) -> None:
+    populate(api, "acme")
+    either.configure(api.base_url, "acme")
+    done = either.sync("--dry-run")
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "ontora-etl migrate" in done.stderr
+    assert api.requests == []
+    either.run("migrate")
+    entry = either.sync("--dry-run").workspace("acme")
+    assert fates(entry) == {"received": 5, "inserted": 5}
+    assert either.rows("SELECT count(*) FROM workspaces") == [(0,)]
+
+
+def test_dry_run_names_what_a_held_delete_is_about(api: StandIn, either: Program) -> None:
+    populate(api, "acme", count=15)
+    either.configure(api.base_url, "acme")
+    either.sync()
+    api.set_interviews(id_of("acme"), interviews_of("acme", 15)[:2])
+    assert fates(either.sync().workspace("acme"))["held_deletes"] == 13
+    done = either.sync("--dry-run", "--accept-deletes")
+    assert fates(done.workspace("acme"))["deleted"] == 13
+    assert {c["id"] for c in done.json["changes"]["acme"]} == {i["id"] for i in interviews_of("acme", 15)[2:]}
+    assert either.rows("SELECT count(*) FROM interviews WHERE _deleted_at IS NULL") == [(15,)]
 
 
 def test_one_of_three_fails_and_the_others_are_synced(api: StandIn, either: Program) -> None:
