@@ -12,9 +12,12 @@ from etl.cli.app import Context
     "--to", default="head", metavar="REV", help="The revision to go to, up or down.  [default: head]"
 )
 @click.option("--sql", "as_sql", is_flag=True, help="Print the DDL and touch nothing.")
+@click.option(
+    "--drop-data", is_flag=True, help="Going back, drop tables that an older schema lacks, filled or not."
+)
 @click.pass_obj
-def command(context: Context, to: str, as_sql: bool) -> None:  # noqa: FBT001
-    """Bring the warehouse's schema to head, or to REV.
+def command(context: Context, to: str, as_sql: bool, drop_data: bool) -> None:  # noqa: FBT001
+    """Bring the warehouse's schema to head (what this program needs), or to REV.
 
     \b
     Example:
@@ -31,7 +34,7 @@ def command(context: Context, to: str, as_sql: bool) -> None:  # noqa: FBT001
         if as_sql:
             click.echo(migration_sql(warehouse, to), nl=False)
             return
-        before, after = migrate(warehouse, to)
+        before, after = migrate(warehouse, to, keep_data=not drop_data)
     finally:
         warehouse.close()
     if before == after:

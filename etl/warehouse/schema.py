@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _VERSION_TABLE = "alembic_version"
+_REFILLED = {"interview_digests", "webhook_deliveries"}
 
 
 class Schema(Enum):
@@ -114,10 +115,13 @@ def _missing(connection: Connection) -> list[str]:
     return missing
 
 
-def migrate(warehouse: Warehouse, to: str = "head") -> tuple[str | None, str | None]:
+def migrate(
+    warehouse: Warehouse, to: str = "head", *, keep_data: bool = False
+) -> tuple[str | None, str | None]:
     """Bring the schema to a revision; the revisions before and after. One process at a time.
 
-    Raises SchemaNotAtHead where the warehouse is ahead, UsageError for an unknown revision.
+    Raises SchemaNotAtHead where the warehouse is ahead, UsageError for an unknown revision, and with
+    `keep_data` where a step down would drop rows that no sync brings back.
     """
     from alembic import command  # noqa: PLC0415
 
@@ -138,11 +142,23 @@ def migrate(warehouse: Warehouse, to: str = "head") -> tuple[str | None, str | N
         config.attributes["connection"] = connection
         target = "head" if to == "head" else _padded(to)
         if target != "head" and before is not None and (target == "base" or target < before):
+            filled = _filled_tables(connection) if keep_data else set()
             command.downgrade(config, target)
+            if lost := sorted(filled - set(inspect(connection).get_table_names())):
+                raise UsageError(  # and all is as before: the transaction ends with it
+                    f"going back to {target} would drop {', '.join(lost)} with all they hold",
+                    remedy="back them up; --drop-data drops them",
+                )
         else:
             command.upgrade(config, target)
         after = revision_of(connection)
     return before, after
+
+
+def _filled_tables(connection: Connection) -> set[str]:
+    """Those tables that hold rows, without those that the next syncs fill by themselves."""
+    names = set(inspect(connection).get_table_names()) & metadata.tables.keys() - _REFILLED
+    return {name for name in names if connection.execute(text(f"SELECT 1 FROM {name} LIMIT 1")).first()}
 
 
 def migration_sql(warehouse: Warehouse, to: str = "head", since: str | None = None) -> str:

@@ -181,6 +181,25 @@ def test_migrate_goes_up_and_down_and_says_so(either: Program, api: StandIn) -> 
     assert api.requests == []
 
 
+def test_migrate_drops_no_history_unless_told_to(either: Program, api: StandIn) -> None:
+    populate(api, "acme")
+    either.configure(api.base_url, "acme")
+    either.sync()
+    api.set_interviews(id_of("acme"), interviews_of("acme")[:-1])
+    either.sync()
+    assert either.run("migrate", "--to", "2").exit_code == 0  # digests come back by themselves
+    refused = either.run("migrate", "--to", "1")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "would drop interviews_history" in refused.stderr
+    assert either.rows("SELECT version_num FROM alembic_version") == [("0002",)]
+    assert either.rows("SELECT _change FROM interviews_history") == [("deleted",)]
+    everything = either.run("migrate", "--to", "base").stderr
+    assert "interviews, interviews_history, sync_runs, workspaces" in everything
+    assert either.run("migrate", "--to", "1", "--drop-data").exit_code == 0
+    assert either.run("migrate").exit_code == 0
+    assert either.rows("SELECT count(*) FROM interviews_history") == [(0,)]
+
+
 def test_migrate_sql_prints_the_ddl_and_touches_nothing(either: Program, api: StandIn) -> None:
     either.configure(api.base_url, "acme")
     done = either.run("migrate", "--sql")
