@@ -10,7 +10,7 @@ class Meter:
     """One workspace's progress. Only ever counts up, so a reader in another thread needs no lock."""
 
     name: str
-    phase: str = "waiting"  # waiting, download, load, done
+    phase: str = "waiting"  # waiting, download, queue (for a loader), load, done
     attempts: int = 0
     bytes_received: int = 0  # of the attempt under way
     bytes_loaded: int = 0

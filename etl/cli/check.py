@@ -65,7 +65,8 @@ def _findings(context: Context) -> Iterable[Finding]:
             yield Finding("configuration", ok=False, said=fault, exit_code=error.exit_code)
         return
     enabled = [workspace for workspace in settings.workspaces if workspace.enabled]
-    yield _good("configuration", f"{settings.source}, {len(enabled)} workspaces enabled")
+    workspaces = "1 workspace" if len(enabled) == 1 else f"{len(enabled)} workspaces"
+    yield _good("configuration", f"{settings.source}, {workspaces} enabled")
     yield from _warehouse_findings(settings)
     yield from asyncio.run(_workspace_findings(settings, enabled))
 

@@ -49,6 +49,7 @@ def command(context: Context, folder: Path | None) -> int:
     if warnings:
         print_table("Warnings", ("workspace", "warning"), warnings, "")
     click.echo(f"\n3. The database is {demo.database}; its configuration is {demo.config}.")
+    click.echo(f"   Look around with: ontora-etl --config {demo.config} status (or runs, or rejects)")
     click.echo(f"   Paste one of these into: sqlite3 {demo.database}\n")
     for question, query in QUERIES:
         click.echo(f"-- {question}\n{query}\n")

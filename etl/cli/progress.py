@@ -62,12 +62,12 @@ def _redraw(
     for number, meter in enumerate(meters):
         if meter.phase == "done" and number in shown:
             bars.remove_task(shown.pop(number))
-        elif meter.phase in ("download", "load"):
+        elif meter.phase in ("download", "queue", "load"):
             if number not in shown:
                 if len(shown) >= _MOST_BARS:
                     continue
                 shown[number] = bars.add_task(Text(meter.name).plain, total=None, said="")
-            total = meter.bytes_received if meter.phase == "load" else None
+            total = None if meter.phase == "download" else meter.bytes_received
             seconds = now - began.setdefault((number, meter.phase, meter.attempts), now)
             bars.update(shown[number], total=total, completed=meter.bytes_loaded, said=_said(meter, seconds))
     bars.refresh()
@@ -80,5 +80,7 @@ def _said(meter: Meter, seconds: float) -> str:
         rate = f", {bytes_text(int(meter.bytes_received * per_second))}/s" if per_second else ""
         again = f", attempt {meter.attempts}" if meter.attempts > 1 else ""
         return f"downloading {bytes_text(meter.bytes_received)}{rate}{again}"
+    if meter.phase == "queue":
+        return f"{bytes_text(meter.bytes_received)} wait for the warehouse"
     rate = f", {meter.rows * per_second:,.0f}/s" if per_second else ""
     return f"loading {meter.rows:,} rows{rate}"

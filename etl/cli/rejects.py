@@ -9,6 +9,7 @@ from etl.cli.app import Context
 _COLUMNS = (
     "workspace_name",
     "interview_id",
+    "reason",
     "message",
     "times_seen",
     "first_seen_at",
@@ -39,7 +40,13 @@ def command(context: Context, name: str | None, as_json: bool, payload: bool) ->
         hidden = () if payload else ("payload",)
         print_json([{key: value for key, value in row.items() if key not in hidden} for row in rows])
         return
-    print_table("Rejected rows", _COLUMNS, rows, "nothing was rejected")
+    print_table(
+        "Rejected rows",
+        _COLUMNS,
+        rows,
+        "nothing was rejected",
+        optional=("first_seen_at", "reason", "last_seen_at", "resolved_at"),
+    )
     if payload:
         for row in rows:
             click.echo(f"\n{row['workspace_name']} {row['interview_id'] or '(no id)'}: {row['message']}")

@@ -20,6 +20,9 @@ STATUS_STYLES = {
     "interrupted": "yellow",
     "running": "cyan",
 }
+# Folded where the terminal is narrow, but not below so many characters.
+_FREE_TEXT = {"workspace": 10, "workspace_name": 10, "message": 30, "warning": 40}
+_GAP = 2
 
 
 def console() -> Console:
@@ -36,8 +39,19 @@ def _plain(value: object) -> str:
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], empty: str) -> None:
-    """Rows as a table on a terminal, as tab-separated lines with a head when piped."""
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    empty: str,
+    *,
+    optional: Sequence[str] = (),
+) -> None:
+    """Rows as a table on a terminal, as tab-separated lines with a head when piped.
+
+    A terminal's width is dear: there, `optional` columns are left out where no row has anything in them, and
+    the first of them where the rest does not fit.
+    """
     out = console()
     if not rows:
         click.echo(empty)
@@ -47,13 +61,45 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, 
         for row in rows:
             click.echo("\t".join(_cell(row[column]) for column in columns))
         return
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, padding=(0, _GAP, 0, 0))
+    shown = _fitting(columns, rows, optional, out.width)
+    for column in shown:
         numeric = all(isinstance(row[column], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        free = column in _FREE_TEXT  # a status, a number or an instant in two pieces could not be read
+        table.add_column(
+            Text(_heading(column)),
+            justify="right" if numeric else "left",
+            overflow="fold" if free else "ellipsis",
+            no_wrap=not free,
+        )
     for row in rows:
-        table.add_row(*(Text(_cell(row[c]), style=STATUS_STYLES.get(str(row[c]), "")) for c in columns))
+        table.add_row(*(Text(_glance(row[c]), style=STATUS_STYLES.get(str(row[c]), "")) for c in shown))
     out.print(table)
+
+
+def _fitting(
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], optional: Sequence[str], width: int
+) -> list[str]:
+    shown = [column for column in columns if column not in optional or any(row[column] for row in rows)]
+    for column in [column for column in optional if column in shown]:
+        if sum(_least_width(column, rows) + _GAP for column in shown) <= width:
+            break
+        shown.remove(column)
+    return shown
+
+
+def _least_width(column: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    whole = max(len(_heading(column)), *(len(_glance(row[column])) for row in rows))
+    return min(whole, _FREE_TEXT.get(column, whole))
+
+
+def _heading(column: str) -> str:
+    return column.replace("_", " ").removesuffix(" name").removesuffix(" at").removeprefix("duration ")
+
+
+def _glance(value: object) -> str:
+    """The cell without what goes without saying: the year, to the second."""
+    return _cell(value).partition("-")[2] if isinstance(value, datetime) else _cell(value)
 
 
 def _cell(value: object) -> str:

@@ -17,9 +17,27 @@ _COLUMNS = (
     "inserted",
     "updated",
     "unchanged",
+    "stale",
+    "duplicate",
     "rejected",
     "deleted",
+    "restored",
+    "held_deletes",
     "error_code",
+)
+# What a narrow terminal does without, first to last: errors stand below the table.
+_OPTIONAL = (
+    "error_code",
+    "trigger",
+    "duplicate",
+    "stale",
+    "unchanged",
+    "restored",
+    "held_deletes",
+    "rejected",
+    "deleted",
+    "updated",
+    "inserted",
 )
 
 
@@ -44,7 +62,7 @@ def command(context: Context, name: str | None, limit: int, as_json: bool) -> No
     if as_json:
         print_json(rows)
         return
-    print_table("Runs", _COLUMNS, rows, "no runs yet")
-    for row in rows[:1]:
+    print_table("Runs", _COLUMNS, rows, "no runs yet", optional=_OPTIONAL)
+    for row in rows:
         if row["error"]:
             click.echo(f"run {row['id']}: {row['error']}")

@@ -79,7 +79,7 @@ def _show(states: list[dict[str, Any]]) -> None:
         }
         for state in states
     ]
-    print_table("Workspaces", _COLUMNS, rows, "no workspaces")
+    print_table("Workspaces", _COLUMNS, rows, "no workspaces", optional=("deleted", "held", "rejects"))
     for state in states:
         if state["last_error"]:
             click.echo(f"{state['name']}: {state['last_error']}")

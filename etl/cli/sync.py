@@ -144,6 +144,10 @@ def _log(reports: Sequence[Report], log_format: str) -> None:
             run_log.write(report, "manual")
 
 
+# What a narrow terminal does without, first to last.
+_LESS_WANTED = ("duplicate", "stale", "unchanged", "restored", "held_deletes")
+
+
 def show_reports(reports: Sequence[Report]) -> None:
     """The pass as a table; columns that are all zero are left out."""
     from etl.cli.render import print_table  # noqa: PLC0415
@@ -159,7 +163,7 @@ def show_reports(reports: Sequence[Report]) -> None:
     ]
     always = ("workspace", "status", "received", "inserted", "updated", "unchanged", "seconds")
     columns = [c for c in (rows[0] if rows else {}) if c in always or any(row[c] for row in rows)]
-    print_table("Sync", columns, rows, "no workspace is enabled")
+    print_table("Sync", columns, rows, "no workspace is enabled", optional=_LESS_WANTED)
 
 
 def _changes(report: Report) -> list[dict[str, object]]:

@@ -56,6 +56,8 @@ def read_key(source: KeySource, environ: Mapping[str, str]) -> Secret:
     elif source.where in environ:
         value = environ[source.where]
     else:
+        if source.where.startswith(f"{_FALLBACK}_"):
+            raise ValueError(f"{source} is not set: export the workspace's API key in it, or in {_FALLBACK}")
         raise ValueError(f"{source} is not set: export the secret in it")
     value = value.strip()  # files end in a newline, and so do variables filled from them
     if not value:

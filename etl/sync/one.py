@@ -109,7 +109,7 @@ async def _walk(walk: Walk, workspace: Workspace, meter: Meter, report: Report, 
         meter.phase = "download"
         answer = await fetch_interviews(client, workspace, key, walk.api, meter)
     with answer:
-        meter.phase = "load"
+        meter.phase = "queue"
         job = Job(
             report.run_id or 0,
             workspace,
@@ -135,6 +135,7 @@ async def _until_done(load: asyncio.Future[Outcome], stop: Event) -> Outcome:
 
 def _load(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
     """Load the spooled answer; once more where the connection broke or another load came in between."""
+    meter.phase = "load"
     for attempt in range(1, _LOADS_TRIED + 1):
         try:
             return _load_once(walk, job, answer, meter, started)

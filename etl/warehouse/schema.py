@@ -90,9 +90,14 @@ def require_head(warehouse: Warehouse) -> None:
     with warehouse.reading() as connection:
         revision = revision_of(connection)
         schema = standing(revision)
+        if schema is Schema.ABSENT:
+            raise SchemaNotAtHead(
+                f"{warehouse.place} holds no warehouse yet",
+                remedy="the first `ontora-etl sync` makes it, or run: ontora-etl migrate",
+            )
         if schema is not Schema.HEAD:
             raise SchemaNotAtHead(
-                f"the schema of {warehouse.place} is {schema.value} (it is at {revision or 'nothing'}, "
+                f"the schema of {warehouse.place} is {schema.value} (it is at {revision}, "
                 f"this program at {revisions()[-1]})",
                 remedy="upgrade ontora-etl" if schema is Schema.AHEAD else "run: ontora-etl migrate",
             )

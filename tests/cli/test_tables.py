@@ -1,0 +1,46 @@
+"""Tables on terminals of both usual widths: whole words, and no line that the terminal would break."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from etl.standin import StandIn
+from tests.acceptance.program import Program, id_of, interviews_of, populate
+from tests.cli.terminal import on_a_terminal
+
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+_LONG_NAME = "Vandelay Industries (Europe, Middle East and Africa)"
+
+
+@pytest.fixture
+def synced(api: StandIn, program: Program) -> Program:
+    """Three runs of two workspaces, with something in nearly every column."""
+    populate(api, "acme", _LONG_NAME, count=6)
+    program.configure(api.base_url, "acme", _LONG_NAME)
+    program.sync()
+    first, second, *rest = interviews_of("acme", 6)
+    updated = first | {"status": "archived", "updated_at": "2027-01-01T00:00:00Z"}
+    api.set_interviews(id_of("acme"), [updated, second | {"contact_count": "twelve"}, *rest[:-1], rest[0]])
+    program.sync()
+    api.set_key(id_of(_LONG_NAME), "another")
+    assert program.sync().exit_code == 1
+    return program
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize(
+    ("command", "whole"),
+    [
+        ("runs", ["started", "succeeded", "failed", "received"]),
+        ("status", ["last success", "rejects", "succeeded", "failed"]),
+        ("rejects", ["acme", interviews_of("acme")[1]["id"], "contact_count:", "integer", "string"]),
+    ],
+)
+def test_a_table_fits(synced: Program, command: str, whole: list[str], columns: int) -> None:
+    seen = _STYLE.sub("", on_a_terminal(synced, command, columns=columns)).splitlines()
+    table = [line for line in seen if not re.match(r"(run \d+|.*): the API", line)]
+    assert max(map(len, table)) <= columns
+    assert not [word for word in whole if word not in "\n".join(table)]
+    assert "…" not in "".join(table)
