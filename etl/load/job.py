@@ -93,13 +93,14 @@ class Change:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a load did."""
+    """What a load did. `applied_before`: the run had committed already, ledger entry and all."""
 
     counts: Counts
     warnings: list[dict[str, Any]] = field(default_factory=list)
     high_watermark: datetime | None = None
     unknown_fields: tuple[str, ...] = ()
     changes: list[Change] = field(default_factory=list)
+    applied_before: bool = False
 
 
 def warning(code: str, message: str, **facts: Any) -> dict[str, Any]:  # JSON values

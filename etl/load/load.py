@@ -40,13 +40,14 @@ def load(
     state = read_state(connection, job.workspace_id)
     digest = job.reading_digest(answer.digest)
     reading = Reading(answer.file, job, meter, stop)
-    if not job.dry_run and state.applied_run_id is not None and state.applied_run_id > job.run_id:
-        return _superseded(reading, state)
+    if not job.dry_run and state.applied_run_id is not None and state.applied_run_id >= job.run_id:
+        return _superseded(reading, state) if state.applied_run_id > job.run_id else _applied_before(state)
     if state.applied_counts and state.applied_digest == digest and not (job.full or job.accept_deletes):
         outcome = _seen_again(connection, job, state, state.applied_counts, now)
     else:
         outcome = _apply(connection, dialect, reading, job, state, now)
-    write_state(connection, job, digest, outcome)
+    held_since = (state.held_since or now) if outcome.counts.held_deletes else None
+    write_state(connection, job, digest, outcome, held_since)
     return outcome
 
 
@@ -57,21 +58,22 @@ def _apply(
     if fresh and state.applied_run_id is None and not (job.full or job.dry_run):
         counts = load_first(connection, dialect, reading, job, now)
         if counts is not None:
-            reading.refuse_drift()
+            reading.refuse_drift(losing=False)
             return _outcome(reading, job, state, counts)
         reading = Reading(reading.file, job, reading.meter, reading.stop)
     by_digest = not (fresh or job.full)
 
     stage(connection, dialect, reading, job, by_digest=by_digest)
-    reading.refuse_drift()
     reading.notes.unknown_fields |= merge.fields_not_read_again(connection, state.unknown_fields)
-    held = merge.classify(connection, job, received=reading.received)
+    held = merge.classify(connection, job, received=reading.received, held_since=state.held_since)
     observed_at = merge.observation_time(connection, dialect, now)
     counts = merge.count(connection, reading, held)
+    reading.refuse_drift(losing=bool(counts.deleted or held))
     changes = merge.changes(connection) if job.dry_run else []
     merge.keep_versions(connection, job, observed_at)
     merge.upsert(connection, job, observed_at, counts)
     merge.mark_deleted(connection, job, observed_at, counts)
+    merge.keep_digests(connection, job, counts)
     merge.keep_and_resolve_rejects(connection, job, observed_at, counts)
 
     outcome = _outcome(reading, job, state, counts)
@@ -90,6 +92,11 @@ def _superseded(reading: Reading, state: State) -> Outcome:
     return Outcome(
         counts, [warning("superseded", message)], state.high_watermark, unknown_fields=state.unknown_fields
     )
+
+
+def _applied_before(state: State) -> Outcome:
+    """This very run has committed, and the connection broke before it was told so."""
+    return Outcome(state.applied_counts or Counts(), high_watermark=state.high_watermark, applied_before=True)
 
 
 def _seen_again(connection: Connection, job: Job, state: State, counts: Counts, now: datetime) -> Outcome:

@@ -1,6 +1,6 @@
 """Steps 2 to 6: what was staged changes the warehouse, each step one look at set-based SQL.
 
-classify → history → upsert → delete → (rejects) → count
+classify → count → history → upsert → delete → digests, rejects
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from etl.load import sql
 from etl.load.job import Change, Counts, Job
 from etl.load.reading import Reading
 from etl.load.rejects import keep_staged_rejects, resolve_rejects
-from etl.tables import CONTENT_COLUMNS
 from etl.warehouse import Dialect
 from etl.warehouse.connection import LoadConflict
 
@@ -34,11 +33,12 @@ def fields_not_read_again(connection: Connection, unknown: Iterable[str]) -> set
     return found
 
 
-def classify(connection: Connection, job: Job, *, received: int) -> int:
+def classify(connection: Connection, job: Job, *, received: int, held_since: datetime | None) -> int:
     """Give every staged element its fate and find the interviews that are gone; how many of those are held.
 
     A loss is held where it is more than `max_delete_rows` and more than `max_delete_fraction` of the active
-    rows, or where the answer is empty: that is more often a fault than the truth.
+    rows, or where the answer is empty: that is more often a fault than the truth. What is held since an
+    earlier run is measured by the rows of that time.
     """
     workspace, policy = job.workspace, job.workspace.policy
     scope = {"workspace_id": workspace.id, "project_id": workspace.project_id}
@@ -49,10 +49,10 @@ def classify(connection: Connection, job: Job, *, received: int) -> int:
     if job.accept_deletes or not gone:
         return 0
     if received:
-        active = (
-            connection.execute(sql.COUNT_ACTIVE, scope).scalar_one() if gone > policy.max_delete_rows else 0
-        )
-        if gone <= policy.max_delete_rows or gone <= policy.max_delete_fraction * active:
+        if gone <= policy.max_delete_rows:
+            return 0
+        active = connection.execute(sql.COUNT_ACTIVE, {**scope, "held_since": held_since}).scalar_one()
+        if gone <= policy.max_delete_fraction * active:
             return 0
     connection.execute(sql.FORGET_GONE)
     return gone
@@ -79,7 +79,7 @@ def keep_versions(connection: Connection, job: Job, observed_at: datetime) -> No
 
 
 def upsert(connection: Connection, job: Job, observed_at: datetime, counts: Counts) -> None:
-    """Write what is new or changed, restore what came back, keep the digests of all that was read."""
+    """Write what is new or changed, restore what came back."""
     at = {"observed_at": observed_at, "run_id": job.run_id}
     if counts.inserted or counts.updated:
         written = connection.execute(sql.UPSERT, at).rowcount
@@ -87,17 +87,23 @@ def upsert(connection: Connection, job: Job, observed_at: datetime, counts: Coun
             raise LoadConflict("another load wrote one of these interviews first")
     if counts.restored:
         connection.execute(sql.RESTORE_AS_STORED, at)
-    if counts.updated:
-        connection.execute(sql.DROP_MOVED_DIGESTS, {"workspace_id": job.workspace_id})
-        connection.execute(sql.DISTRUST_FORMER_WORKSPACES, {"workspace_id": job.workspace_id})
-    connection.execute(sql.KEEP_DIGESTS, {"workspace_id": job.workspace_id})
 
 
 def mark_deleted(connection: Connection, job: Job, observed_at: datetime, counts: Counts) -> None:
     """Mark what is gone."""
     if counts.deleted:
         connection.execute(sql.MARK_DELETED, {"observed_at": observed_at, "run_id": job.run_id})
-        connection.execute(sql.DROP_GONE_DIGESTS, {"workspace_id": job.workspace_id})
+
+
+def keep_digests(connection: Connection, job: Job, counts: Counts) -> None:
+    """The digests of the elements that this answer holds as they are stored now; all others are dropped."""
+    at = {"workspace_id": job.workspace_id}
+    if counts.updated:
+        # In this order: the first waits for a load of theirs, and the second must see its digests.
+        connection.execute(sql.DISTRUST_FORMER_WORKSPACES, at)
+        connection.execute(sql.DROP_MOVED_DIGESTS, at)
+    connection.execute(sql.DROP_UNSEEN_DIGESTS, at)
+    connection.execute(sql.KEEP_DIGESTS, at)
 
 
 def keep_and_resolve_rejects(connection: Connection, job: Job, observed_at: datetime, counts: Counts) -> None:
@@ -135,8 +141,8 @@ def changes(connection: Connection) -> list[Change]:
     for row in connection.execute(sql.CHANGES, {"most": _MOST_SHOWN}).mappings():
         fields: dict[str, tuple[Any, Any]] = {
             name: (row[f"old_{name}"], row[f"new_{name}"])
-            for name in CONTENT_COLUMNS
-            if name != "_row_hash" and row[f"old_{name}"] != row[f"new_{name}"]
+            for name in sql.COMPARED
+            if row[f"old_{name}"] != row[f"new_{name}"]
         }
         found.append(Change(str(row["id"]), row["name"], "updated", fields))
     others = connection.execute(sql.COMINGS_AND_GOINGS, {"most": _MOST_SHOWN})

@@ -79,13 +79,14 @@ class Reading:
             self.reasons[kind] += 1
             self.examples.setdefault(kind, reject.message)
 
-    def refuse_drift(self) -> None:
+    def refuse_drift(self, *, losing: bool) -> None:
         """Raise SchemaMismatch where more than half of the elements were rejected for one reason.
 
-        A single element is no pattern: it is rejected, however small the answer.
+        A single element is no pattern: it is rejected, however small the answer. But where the answer is
+        also `losing` interviews, it is not to be believed.
         """
         for kind, times in self.reasons.most_common(1):
-            if times > 1 and times > self.received * _SHARE_THAT_IS_NO_ACCIDENT:
+            if (times > 1 or losing) and times > self.received * _SHARE_THAT_IS_NO_ACCIDENT:
                 raise SchemaMismatch(
                     f"{times} of {self.received} rows were rejected for one reason ({self.examples[kind]})",
                     remedy="the API seems to have changed: nothing was applied; look for a newer ontora-etl",

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, TextClause
 from etl.column_types import Instant, Json
 from etl.load.scratch import classified, known, seen, staged
 from etl.statement import statement
-from etl.tables import CONTENT_COLUMNS, FIELD_NAMES
+from etl.tables import CONTENT_COLUMNS, FIELD_NAMES, interviews
 
 _WORDS = {
     "seen": seen.name,
@@ -97,10 +97,12 @@ CLASSIFY_GONE = _sql("""
         AND NOT EXISTS (SELECT 1 FROM {staged} s WHERE s.id = i.id)
 """)
 
+# While a loss is held, what has come since does not count: it would make the loss look small.
 COUNT_ACTIVE = _sql("""
     SELECT count(*) FROM interviews
     WHERE workspace_id = :workspace_id AND _deleted_at IS NULL
         AND (:project_id IS NULL OR project_id = :project_id)
+        AND (:held_since IS NULL OR _first_seen_at < :held_since)
 """)
 
 FORGET_GONE = _sql("DELETE FROM {classified} WHERE fate = 'gone'")
@@ -154,6 +156,38 @@ RESTORE_AS_STORED = _sql("""
     WHERE id IN (SELECT id FROM {classified} WHERE restored AND fate IN ('stale', 'unchanged'))
 """)
 
+# --- delete ---
+
+MARK_DELETED = _sql("""
+    UPDATE interviews SET _deleted_at = :observed_at, _run_id = :run_id
+    WHERE id IN (SELECT id FROM {classified} WHERE fate = 'gone')
+""")
+
+# --- digests: those of the answer that was applied last, and no others ---
+
+# Interviews that came from another workspace: what that one's last answer said no longer holds.
+DISTRUST_FORMER_WORKSPACES = _sql("""
+    UPDATE workspaces SET applied_digest = NULL
+    WHERE workspace_id <> :workspace_id AND workspace_id IN (
+        SELECT old_workspace_id FROM {classified}
+        WHERE fate = 'updated' AND old_workspace_id <> :workspace_id)
+""")
+
+DROP_MOVED_DIGESTS = _sql("""
+    DELETE FROM interview_digests
+    WHERE workspace_id <> :workspace_id
+        AND interview_id IN (
+            SELECT id FROM {classified} WHERE fate = 'updated' AND old_workspace_id <> :workspace_id)
+""")
+
+DROP_UNSEEN_DIGESTS = _sql("""
+    DELETE FROM interview_digests
+    WHERE workspace_id = :workspace_id AND interview_id IN (
+        SELECT interview_id FROM interview_digests WHERE workspace_id = :workspace_id
+        EXCEPT SELECT interview_id FROM {known}
+        EXCEPT SELECT id FROM {classified} WHERE fate IN ('inserted', 'updated', 'unchanged'))
+""")
+
 KEEP_DIGESTS = _sql("""
     INSERT INTO interview_digests (workspace_id, interview_id, digest)
     SELECT :workspace_id, c.id, s.digest
@@ -164,32 +198,6 @@ KEEP_DIGESTS = _sql("""
         WHERE interview_digests.digest <> excluded.digest
 """)
 
-# An interview that came from another workspace: what that one's last answer said no longer holds.
-DROP_MOVED_DIGESTS = _sql("""
-    DELETE FROM interview_digests
-    WHERE workspace_id <> :workspace_id
-        AND interview_id IN (
-            SELECT id FROM {classified} WHERE fate = 'updated' AND old_workspace_id <> :workspace_id)
-""")
-
-DISTRUST_FORMER_WORKSPACES = _sql("""
-    UPDATE workspaces SET applied_digest = NULL
-    WHERE workspace_id <> :workspace_id AND workspace_id IN (
-        SELECT old_workspace_id FROM {classified}
-        WHERE fate = 'updated' AND old_workspace_id <> :workspace_id)
-""")
-
-# --- delete ---
-
-MARK_DELETED = _sql("""
-    UPDATE interviews SET _deleted_at = :observed_at, _run_id = :run_id
-    WHERE id IN (SELECT id FROM {classified} WHERE fate = 'gone')
-""")
-
-DROP_GONE_DIGESTS = _sql("""
-    DELETE FROM interview_digests
-    WHERE workspace_id = :workspace_id AND interview_id IN (SELECT id FROM {classified} WHERE fate = 'gone')
-""")
 
 # --- rejects ---
 
@@ -211,6 +219,21 @@ RESOLVE_REJECTS = _sql("""
     WHERE workspace_id = :workspace_id AND resolved_at IS NULL AND last_run_id <> :run_id
         AND (interview_id IN (SELECT interview_id FROM {known}) OR interview_id IN (
             SELECT id FROM {classified} WHERE fate IN ('inserted', 'updated', 'unchanged')))
+""")
+
+# Another workspace's interview, rejected here: it has loaded where it belongs, and the answers that held it
+# no longer do.
+RESOLVE_FOREIGN_REJECTS = _sql("""
+    UPDATE rejected_rows SET resolved_at = :observed_at
+    WHERE reason = 'foreign_workspace' AND resolved_at IS NULL AND last_run_id <> :run_id
+        AND EXISTS (
+            SELECT 1 FROM interviews i
+            WHERE i.id = rejected_rows.interview_id AND i._deleted_at IS NULL
+                AND (i._run_id = :run_id OR rejected_rows.workspace_id = :workspace_id))
+        AND NOT EXISTS (
+            SELECT 1 FROM workspaces w
+            WHERE w.workspace_id = rejected_rows.workspace_id AND w.workspace_id <> :workspace_id
+                AND w.applied_run_id = rejected_rows.last_run_id)
 """)
 
 SEE_REJECTS_AGAIN = _sql("""
@@ -235,6 +258,8 @@ COUNT_KNOWN = _sql("""
 
 # --- dry run ---
 
+COMPARED = (*FIELD_NAMES, "_extra")
+
 CHANGES = _sql(
     """
     SELECT c.id, s.name, {i_fields}, {s_fields}
@@ -245,9 +270,9 @@ CHANGES = _sql(
     ORDER BY c.id
     LIMIT :most
     """,
-    i_fields=", ".join(f"i.{name} AS old_{name}" for name in (*FIELD_NAMES, "_extra")),
-    s_fields=", ".join(f"s.{name} AS new_{name}" for name in (*FIELD_NAMES, "_extra")),
-)
+    i_fields=", ".join(f"i.{name} AS old_{name}" for name in COMPARED),
+    s_fields=", ".join(f"s.{name} AS new_{name}" for name in COMPARED),
+).columns(**{f"{which}_{name}": interviews.c[name].type for which in ("old", "new") for name in COMPARED})
 
 COMINGS_AND_GOINGS = _sql("""
     SELECT c.id, coalesce(s.name, i.name) AS name,

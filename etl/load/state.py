@@ -24,11 +24,14 @@ class State:
     applied_counts: Counts | None
     high_watermark: datetime | None
     unknown_fields: tuple[str, ...]
+    held_deletes: int
+    held_since: datetime | None
     has_interviews: bool
 
 
 _READ = """
     SELECT w.applied_run_id, w.applied_digest, w.applied_counts, w.high_watermark, w.unknown_fields,
+        w.held_deletes, w.held_since,
         EXISTS (SELECT 1 FROM interviews i WHERE i.workspace_id = w.workspace_id) AS has_interviews
     FROM workspaces w
     WHERE w.workspace_id = :workspace_id
@@ -39,6 +42,8 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
     "applied_counts": Json(),
     "high_watermark": Instant(),
     "unknown_fields": Json(),
+    "held_deletes": BigInteger(),
+    "held_since": Instant(),
     "has_interviews": Boolean(),
 }
 _READ_LOCKED = {
@@ -49,7 +54,8 @@ _READ_LOCKED = {
 _WRITE = statement("""
     UPDATE workspaces
     SET applied_run_id = :applied_run_id, applied_digest = :applied_digest, applied_counts = :applied_counts,
-        high_watermark = :high_watermark, held_deletes = :held_deletes, unknown_fields = :unknown_fields
+        high_watermark = :high_watermark, held_deletes = :held_deletes, held_since = :held_since,
+        unknown_fields = :unknown_fields
     WHERE workspace_id = :workspace_id
 """)
 
@@ -67,11 +73,15 @@ def read_state(connection: Connection, workspace_id: UUID) -> State:
         Counts(**counts) if counts else None,
         row.high_watermark,
         tuple(row.unknown_fields or ()),
+        row.held_deletes,
+        row.held_since,
         row.has_interviews,
     )
 
 
-def write_state(connection: Connection, job: Job, digest: str, outcome: Outcome) -> None:
+def write_state(
+    connection: Connection, job: Job, digest: str, outcome: Outcome, held_since: datetime | None
+) -> None:
     """Remember the answer just applied."""
     applied = {
         "workspace_id": job.workspace_id,
@@ -80,6 +90,7 @@ def write_state(connection: Connection, job: Job, digest: str, outcome: Outcome)
         "applied_counts": outcome.counts.as_dict(),
         "high_watermark": outcome.high_watermark,
         "held_deletes": outcome.counts.held_deletes,
+        "held_since": held_since,
         "unknown_fields": list(outcome.unknown_fields) or None,
     }
     connection.execute(_WRITE, applied)

@@ -163,7 +163,7 @@ def _load_once(walk: Walk, job: Job, answer: Answer, meter: Meter, started: floa
         outcome = load(connection, walk.warehouse.dialect, answer, job, now, meter, walk.stop)
         if job.dry_run:
             connection.rollback()
-        else:
+        elif not outcome.applied_before:
             facts = _facts(meter, started)
             ledger.succeed_run(connection, job.run_id, job.workspace_id, outcome, facts, walk.clock())
         if walk.stop.is_set():

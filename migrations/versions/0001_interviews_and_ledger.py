@@ -345,6 +345,12 @@ def upgrade() -> None:
             comment="Interviews missing from the last answer whose deletion is held",
         ),
         sa.Column(
+            "held_since",
+            Instant(),
+            nullable=True,
+            comment="Since when deletions are held; null while none are",
+        ),
+        sa.Column(
             "unknown_fields",
             Json(),
             nullable=True,

@@ -116,7 +116,8 @@ class House:
                 if job.dry_run:
                     connection.rollback()
                     return outcome
-                ledger.succeed_run(connection, run_id, asked.id, outcome, _FACTS, self.now)
+                if not outcome.applied_before:
+                    ledger.succeed_run(connection, run_id, asked.id, outcome, _FACTS, self.now)
                 if before_commit is not None:
                     before_commit(connection)
                 if kill:

@@ -72,6 +72,7 @@ class Workspace:
 
     applied_run: int = 0
     held: int = 0
+    held_since: datetime | None = None
     watermark: str = ""
 
 
@@ -102,10 +103,11 @@ class Model:
         known = self.workspaces.setdefault(workspace, Workspace())
         if known.applied_run > run_id:
             return _not_zero({"received": len(answer), "stale": len(answer)})
-        refuse_mismatch(answer)
+        if self.refuses(workspace, answer):
+            raise Mismatch
         fates, restored = self._judge(workspace, answer)
         gone = self._gone(workspace, answer)
-        held = 0 if accept_deletes else self._held(workspace, len(gone), len(answer))
+        held = 0 if accept_deletes else self._held(workspace, known, len(gone), len(answer))
         if held:
             gone = []
         at = self._observation_time([*(e.id for e in fates["updated"]), *gone, *restored], now)
@@ -120,6 +122,7 @@ class Model:
             workspace, [e for f in ("inserted", "updated", "unchanged") for e in fates[f]], at, run_id
         )
         known.applied_run, known.held = run_id, held
+        known.held_since = (known.held_since or now) if held else None
         known.watermark = max([known.watermark, *(e.updated_at for e in answer)])
         self._remember(max(now, at), now)
         counts = {fate: len(elements) for fate, elements in fates.items()}
@@ -130,6 +133,12 @@ class Model:
             | {"duplicate": len(answer) - rejected - sum(counts.values())}
             | {"restored": self._restored}
         )
+
+    def refuses(self, workspace: str, answer: Sequence[Element]) -> bool:
+        """Whether one reason rejects more than half; one element alone does so only where others are gone."""
+        reasons = Counter((e.reason, e.kind) for e in answer if e.reason)
+        times = max(reasons.values(), default=0)
+        return 2 * times > len(answer) and (times > 1 or bool(self._gone(workspace, answer)))
 
     def _judge(self, workspace: str, answer: Sequence[Element]) -> tuple[dict[str, list[Element]], list[str]]:
         """The fate of each id's winning element, and the ids to restore as they are stored."""
@@ -172,8 +181,10 @@ class Model:
             if interview.now.content["workspace_id"] == workspace and not interview.now.deleted
         ]
 
-    def _held(self, workspace: str, gone: int, received: int) -> int:
-        large = gone > MAX_DELETE_ROWS and gone > MAX_DELETE_FRACTION * len(self.active(workspace))
+    def _held(self, workspace: str, known: Workspace, gone: int, received: int) -> int:
+        since = known.held_since
+        there = [i for i in self.active(workspace) if since is None or self.interviews[i].first_seen < since]
+        large = gone > MAX_DELETE_ROWS and gone > MAX_DELETE_FRACTION * len(there)
         return gone if large or not received else 0
 
     def _observation_time(self, changing: Sequence[str | None], now: datetime) -> datetime:
@@ -216,8 +227,21 @@ class Model:
     def _resolve(self, workspace: str, loaded: Sequence[Element], at: datetime, run_id: int) -> None:
         ids = {element.id for element in loaded}
         for (owner, _), reject in self.rejects.items():
-            if owner == workspace and reject.last_run != run_id and reject.interview_id in ids:
+            if reject.last_run == run_id:
+                continue
+            if (owner == workspace and reject.interview_id in ids) or self._is_home(
+                owner, reject, workspace, run_id
+            ):
                 reject.resolved = reject.resolved or at
+
+    def _is_home(self, owner: str, reject: Rejected, workspace: str, run_id: int) -> bool:
+        """Whether another workspace's interview is loaded there, and no longer in the answers here."""
+        stored = self.interviews.get(reject.interview_id or "")
+        if reject.reason != "foreign_workspace" or stored is None or stored.now.deleted:
+            return False
+        if owner == workspace:
+            return True
+        return stored.now.run_id == run_id and self.workspaces[owner].applied_run != reject.last_run
 
     def _remember(self, at: datetime, now: datetime) -> None:
         # Where the clock was set back, the hours after it are lived twice: neither time can be replayed.
@@ -227,13 +251,6 @@ class Model:
         self.latest = at
         state = {i: (one.now.content, one.now.deleted) for i, one in self.interviews.items()}
         self.snapshots.append((at, state))
-
-
-def refuse_mismatch(answer: Sequence[Element]) -> None:
-    """Raise Mismatch where one reason rejects more than half; one element alone is no pattern."""
-    for _, times in Counter((e.reason, e.kind) for e in answer if e.reason).most_common(1):
-        if times > 1 and 2 * times > len(answer):
-            raise Mismatch
 
 
 def _not_zero(counts: dict[str, int]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from etl.config import Workspace
 from etl.tables import interviews, interviews_history, workspaces
 from etl.warehouse.connection import LoadConflict
 from tests.load.house import A, B, House, body, made, workspace
@@ -68,6 +69,22 @@ def test_held_deletes_stay_held_until_accepted_and_then_apply_once(house: House)
     assert house.rows(workspaces)[0]["held_deletes"] == 0
     for how in ({}, {"accept_deletes": True}, {"full": True}):
         assert house.counts(asked, few, **how) == {"received": 5, "unchanged": 5}
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_comes_during_a_hold_does_not_make_the_loss_look_small(house: House, full: bool) -> None:
+    asked, all_of_them = workspace(), made(80)
+    before, after = all_of_them[:40], all_of_them[40:]
+    house.load(asked, body(before))
+    assert house.counts(asked, after, full=full) == {"received": 40, "inserted": 40, "held_deletes": 40}
+    began = house.rows(workspaces)[0]["held_since"]
+    assert house.counts(asked, after, full=full) == {"received": 40, "unchanged": 40, "held_deletes": 40}
+    reordered = after[1:] + after[:1]
+    assert house.counts(asked, reordered, full=full)["held_deletes"] == 40
+    assert house.rows(workspaces)[0]["held_since"] == began
+    half_back = [*after, *before[:20]]
+    assert house.counts(asked, half_back, full=full)["deleted"] == 20  # no more than half of those before
+    assert house.rows(workspaces)[0]["held_since"] is None
 
 
 def test_held_deletes_are_forgotten_when_the_rows_are_back(house: House) -> None:
@@ -212,6 +229,36 @@ def _load_at_once(house: House, first: UUID, answers: dict[UUID, list[dict[str, 
     beside = threading.Thread(target=load_other)
     house.load(workspace(first), body(answers[first]), before_commit=lambda _: _start_and_wait(house, beside))
     beside.join()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("full", [False, True])
+def test_a_move_that_meets_a_digest_being_written(postgres_house: House, full: bool) -> None:
+    """The former workspace's load writes the digest of an interview that this one moves meanwhile."""
+    house, a, b = postgres_house, workspace(A), workspace(B)
+    moving, staying = (one | {"updated_at": "2028-01-01T00:00:00Z"} for one in made(2))
+    theirs = made(1, B)
+    house.load(a, body([moving, staying]))
+    house.load(b, body(theirs))
+    house.load(a, body([staying]))
+    house.load(a, body([moving | {"updated_at": EARLIER}, staying]))  # restored, without a digest
+    moved = moving | {"workspace_id": str(B)}
+    beside = threading.Thread(target=_load_until_done, args=(house, b, [*theirs, moved]))
+    house.load(a, body([moving, staying]), before_commit=lambda _: _start_and_wait(house, beside))
+    beside.join()
+    assert house.row(moving["id"])["workspace_id"] == B
+    house.load(b, body(theirs), full=full)
+    assert house.counts(a, [staying, moving], full=full)["restored"] == 1
+    row = house.row(moving["id"])
+    assert (row["workspace_id"], row["_deleted_at"]) == (A, None)
+
+
+def _load_until_done(house: House, asked: Workspace, elements: list[dict[str, Any]]) -> None:
+    run_id = house.start(asked)
+    try:
+        house.load(asked, body(elements), run_id=run_id)
+    except LoadConflict:
+        house.load(asked, body(elements), run_id=run_id)
 
 
 def _assert_whole_history(house: House, interview_id: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from etl.errors import SchemaMismatch, UnexpectedAnswer
 from etl.tables import interviews, interviews_history, metadata, rejected_rows, sync_runs, workspaces
-from tests.load.house import House, body, made, workspace
+from tests.load.house import A, B, House, body, made, workspace
 
 
 def _codes(warnings: list[dict[str, Any]]) -> list[str]:
@@ -122,6 +122,51 @@ def test_a_type_change_on_one_row_rejects_it(house: House) -> None:
     assert reject["message"] == "completion_threshold: expected integer, got string"
     assert (str(reject["interview_id"]), reject["reason"]) == (plain[0]["id"], "wrong_type")
     assert json.loads(reject["payload"]) == broken[0]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_single_bad_row_where_all_others_are_gone_is_no_news(house: House, full: bool) -> None:
+    asked, plain = workspace(), made(10)
+    house.load(asked, body(plain))
+    with pytest.raises(SchemaMismatch, match="1 of 1 rows"):
+        house.load(asked, body([plain[0] | {"status": 5}]), full=full)
+    assert len(house.present()) == 10
+    alone = workspace(B)
+    house.load(alone, body(made(1, B)))
+    assert house.counts(alone, [made(1, B)[0] | {"status": 5}], full=full) == {"received": 1, "rejected": 1}
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_reject_of_another_workspaces_interview_is_resolved_where_it_belongs(
+    house: House, full: bool
+) -> None:
+    a, b, ours, (theirs,) = workspace(A), workspace(B), made(2), made(1, B)
+    house.load(a, body([*ours, theirs]), full=full)
+    house.load(b, body([theirs]), full=full)
+    assert house.rows(rejected_rows)[0]["resolved_at"] is None  # the answer here still holds it
+    house.load(a, body(ours), full=full)
+    assert house.rows(rejected_rows)[0]["resolved_at"] == house.now
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_or_where_it_is_loaded_only_after_it_left(house: House, full: bool) -> None:
+    a, b, ours, (theirs,) = workspace(A), workspace(B), made(2), made(1, B)
+    house.load(a, body([*ours, theirs]), full=full)
+    house.load(a, body(ours), full=full)
+    assert house.rows(rejected_rows)[0]["resolved_at"] is None  # nowhere loaded yet
+    house.load(b, body([theirs]), full=full)
+    assert house.rows(rejected_rows)[0]["resolved_at"] == house.now
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_unknown_fields_of_a_row_that_was_filtered_out_meanwhile(house: House, full: bool) -> None:
+    (x, y) = made(2)
+    x, y = x | {"mood": 5, "status": "draft"}, y | {"status": "active"}
+    house.load(workspace(), body([x, y]))
+    house.load(workspace(status="active"), body([y]), full=full)
+    both = house.load(workspace(), body([x, y]), full=full)
+    assert [w["fields"] for w in both.warnings if w["code"] == "unknown_fields"] == [["mood"]]
+    assert house.rows(workspaces)[0]["unknown_fields"] == ["mood"]
 
 
 @pytest.mark.parametrize("full", [False, True])

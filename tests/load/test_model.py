@@ -37,7 +37,7 @@ from etl.tables import (
 )
 from tests.load.api_model import WORKSPACES, Api, answer_text
 from tests.load.house import House, load_killed, workspace
-from tests.load.model import MAX_DELETE_FRACTION, MAX_DELETE_ROWS, Element, Mismatch, Model, refuse_mismatch
+from tests.load.model import MAX_DELETE_FRACTION, MAX_DELETE_ROWS, Element, Mismatch, Model
 
 _KEY = "ont_live_model"
 _CONFIGURED = {
@@ -93,7 +93,7 @@ class Warehouses(RuleBasedStateMachine):
     @rule(name=st.sampled_from(WORKSPACES), full=st.booleans())
     def be_killed(self, name: str, *, full: bool) -> None:
         answer = self.api.answer(name)
-        if _mismatched(answer):
+        if self.model.refuses(name, answer):
             return
         self._start(name, but_do_not=True)
         for house in self.houses:
@@ -103,7 +103,7 @@ class Warehouses(RuleBasedStateMachine):
     @rule(name=st.sampled_from(WORKSPACES))
     def try_dry(self, name: str) -> None:
         answer = self.api.answer(name)
-        if _mismatched(answer):
+        if self.model.refuses(name, answer):
             return
         self._start(name, but_do_not=True)
         for house in self.houses:
@@ -132,7 +132,7 @@ class Warehouses(RuleBasedStateMachine):
             house.now += timedelta(minutes=1)
         reports = [asyncio.run(_walk(house, self.standin, name, accept=accept)) for house in self.houses]
         assert {report.run_id for report in reports} == {run_id}
-        if _mismatched(answer):
+        if self.model.refuses(name, answer):
             self._expect(name, run_id, answer)
             assert {report.error_code for report in reports} == {"schema_mismatch"}
             return
@@ -265,6 +265,7 @@ class Warehouses(RuleBasedStateMachine):
             if expected is None:
                 continue
             assert (row["applied_run_id"] or 0, row["held_deletes"]) == (expected.applied_run, expected.held)
+            assert row["held_since"] == expected.held_since
             assert _instant(row["high_watermark"]) == (expected.watermark or None)
 
 
@@ -275,14 +276,6 @@ async def _walk(house: House, standin: StandIn, name: str, *, accept: bool) -> R
     async with open_walk(settings, house.warehouse, {"KEY": _KEY}, options) as walk:
         by_the_clock = replace(walk, clock=lambda: house.now)
         return await sync_workspace(by_the_clock, _CONFIGURED[name], Meter(name))
-
-
-def _mismatched(answer: list[Element]) -> bool:
-    try:
-        refuse_mismatch(answer)
-    except Mismatch:
-        return True
-    return False
 
 
 def _not_zero(counts: Counts) -> dict[str, int]:

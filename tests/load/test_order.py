@@ -110,6 +110,18 @@ def test_an_answer_asked_for_earlier_changes_nothing(house: House, full: bool) -
     assert (run["id"], run["status"], run["stale"]) == (early, "succeeded", 2)
 
 
+def test_a_run_that_committed_without_being_told_so_counts_once(house: House) -> None:
+    """The connection broke at the commit: the same run loads its answer again."""
+    asked, (one, two) = workspace(), made(2)
+    house.load(asked, body([one]))
+    answer, run_id = body([one, two, {"no": "interview"}]), house.start(asked)
+    house.load(asked, answer, run_id=run_id)
+    before = [house.rows(table) for table in (sync_runs, workspaces, rejected_rows, interviews)]
+    again = house.load(asked, answer, run_id=run_id).counts
+    assert (again.received, again.inserted, again.unchanged, again.rejected) == (3, 1, 1, 1)
+    assert [house.rows(table) for table in (sync_runs, workspaces, rejected_rows, interviews)] == before
+
+
 def test_a_killed_load_does_not_count_as_applied(house: House) -> None:
     asked, (one,) = workspace(), made(1)
     early = house.start(asked)

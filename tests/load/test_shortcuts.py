@@ -7,27 +7,42 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
+from etl.config import Workspace
 from etl.errors import SchemaMismatch
 from etl.load import first
 from etl.tables import interview_digests, interviews, interviews_history, rejected_rows, sync_runs, workspaces
 from tests.load.api_model import WORKSPACES, Api, answer_text
 from tests.load.house import A, B, House, body, made, workspace
+from tests.load.model import Element
 
 _EDITS = (
     *("create", "create", "edit", "count", "age", "extend", "delete", "restore", "corrupt", "heal"),
-    *("duplicate", "quiet", "noise", "reorder", "respell"),
+    *("duplicate", "quiet", "noise", "reorder", "respell", "move", "clear"),
 )
-_rounds = st.lists(
-    st.lists(st.tuples(st.sampled_from(_EDITS), st.integers(0, 1000)), max_size=6), min_size=2, max_size=5
+_changes = st.lists(st.tuples(st.sampled_from(_EDITS), st.integers(0, 1), st.integers(0, 1000)), max_size=6)
+_policies = st.fixed_dictionaries(
+    {}, optional={"detect_deletes": st.booleans(), "max_delete_rows": st.sampled_from((0, 2, 10))}
+)
+Round = tuple[list[tuple[str, int, int]], int, str | None, int, dict[str, Any], bool]
+_round = st.tuples(
+    _changes,
+    st.integers(0, 1),
+    st.sampled_from((None, None, None, "active")),
+    st.integers(0, 2),
+    _policies,
+    st.booleans(),
 )
 _TABLES = (interviews, interviews_history, rejected_rows, interview_digests, workspaces)
 _ARBITRARY = {"id"}  # of a reject: a sequence may skip
+_OF_WHAT_IS_READ = {"naive_instants", "replaced_characters"}  # what is known by its bytes is not read again
+PLAIN = workspace()
 
 
 @pytest.fixture(scope="session")
@@ -40,24 +55,31 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Hous
         house.close()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rounds=_rounds)
-def test_the_short_way_and_the_full_way_end_equal(
-    pair: tuple[House, House], rounds: list[list[tuple[str, int]]]
-) -> None:
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rounds=st.lists(_round, min_size=2, max_size=6))
+def test_the_short_way_and_the_full_way_end_equal(pair: tuple[House, House], rounds: list[Round]) -> None:
     for house in pair:
         house.empty()
     api = Api()
-    for number in range(4):
-        api.change("create", WORKSPACES[0], number)
-    for changes in rounds:
-        for kind, choice in changes:
-            api.change(kind, WORKSPACES[0], choice)
-        raw = answer_text(api.answer(WORKSPACES[0]))
+    for number in range(6):
+        api.change("create", WORKSPACES[number % 2], number)
+    for changes, which, status, paused, policy, accept in rounds:
+        for kind, where, choice in changes:
+            api.change(kind, WORKSPACES[where], choice)
+        for one in api.worlds[WORKSPACES[which]][:paused]:
+            one["status"] = "paused"
+        asked = workspace(UUID(WORKSPACES[which]), status=status, **policy)
+        raw = answer_text([e for e in api.answer(WORKSPACES[which]) if _passes(e, status)])
         for _ in range(2):
-            short, full = (_result(house, raw, full=house is pair[1]) for house in pair)
-            assert short == full
+            results = [
+                _result(house, raw, asked, full=house is pair[1], accept_deletes=accept) for house in pair
+            ]
+            assert results[0] == results[1]
             assert _state(pair[0]) == _state(pair[1])
+
+
+def _passes(element: Element, status: str | None) -> bool:
+    return status is None or element.content is None or element.content["status"] == status
 
 
 def test_the_first_answer_by_either_way(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,11 +162,10 @@ def test_sqlite_is_written_only_in_the_ledger(sqlite_house: House) -> None:
             changes.append(driver.total_changes)
 
         house.load(asked, raw)
-        run_id = house.start(asked)
-        for _ in range(2):
+        for run_id in [house.start(asked), house.start(asked)]:
             house.load(asked, raw, run_id=run_id, before_commit=note)
         written.append(changes[1] - changes[0])
-    assert written[0] == written[1] <= 3
+    assert 0 < written[0] == written[1] <= 3
 
 
 @pytest.mark.postgres
@@ -198,11 +219,12 @@ def _tuples(house: House) -> Any:
     return house.ask(query)
 
 
-def _result(house: House, raw: bytes, *, full: bool) -> Any:
+def _result(house: House, raw: bytes, asked: Workspace = PLAIN, **how: Any) -> Any:
     try:
-        return house.load(workspace(), raw, full=full).counts.as_dict()
+        outcome = house.load(asked, raw, **how)
     except SchemaMismatch as refused:
         return refused.code
+    return outcome.counts.as_dict(), [w for w in outcome.warnings if w["code"] not in _OF_WHAT_IS_READ]
 
 
 def _state(house: House) -> list[list[dict[str, Any]]]:
