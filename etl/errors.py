@@ -186,6 +186,12 @@ class WarehouseRefused(SyncError):
     code = "warehouse_error"
 
 
+class LoadConflict(SyncError):
+    """Another transaction changed a row between our look at it and our write: worth loading again."""
+
+    code = "warehouse_error"
+
+
 class Interrupted(SyncError):
     """The process was told to stop; the run changed nothing."""
 

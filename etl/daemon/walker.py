@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from threading import Event
 
 from etl.config import Api, Workspace
 from etl.errors import WarehouseError, WarehouseLost
 from etl.ledger import Trigger
 from etl.meter import Meter
+from etl.stop import Stop
 from etl.sync import Options, Report, open_walk
 from etl.sync.one import Walk, sync_workspace
 from etl.warehouse import Warehouse
@@ -34,7 +34,7 @@ class Walker:
         return report
 
     async def _run(self, workspace: Workspace, trigger: Trigger) -> Report:
-        walk = replace(self.walk, options=Options(trigger=trigger), stop=Event())
+        walk = replace(self.walk, options=Options(trigger=trigger), stop=Stop())
         return await sync_workspace(walk, workspace, Meter(workspace.name))
 
 

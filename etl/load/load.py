@@ -8,7 +8,6 @@ change nothing but the time it takes.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from threading import Event
 
 from sqlalchemy import Connection
 
@@ -21,6 +20,7 @@ from etl.load.rejects import see_rejects_again
 from etl.load.stage import stage
 from etl.load.state import State, read_state, write_state
 from etl.meter import Meter
+from etl.stop import Stop
 from etl.warehouse import Dialect
 
 
@@ -31,7 +31,7 @@ def load(
     job: Job,
     now: datetime,
     meter: Meter,
-    stop: Event,
+    stop: Stop,
 ) -> Outcome:
     """Apply the answer within the connection's transaction; the caller commits or rolls back.
 

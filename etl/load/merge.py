@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from etl.errors import LoadConflict
 from etl.load import sql
 from etl.load.job import Change, Counts, Job
 from etl.load.reading import Reading
 from etl.load.rejects import keep_staged_rejects, resolve_rejects
 from etl.warehouse import Dialect
-from etl.warehouse.connection import LoadConflict
 
 _MOST_SHOWN = 20
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from threading import Event
 from typing import IO
 
 import msgspec
 import xxhash
 
-from etl.errors import Interrupted, SchemaMismatch
+from etl.errors import SchemaMismatch
 from etl.extract import Window, windows
 from etl.load.job import Job, warning
 from etl.meter import Meter
 from etl.normalize import NORMALIZATION_VERSION, Notes, Reject, Row, normalize
+from etl.stop import Stop
 
 _SHARE_THAT_IS_NO_ACCIDENT = 0.5
 
@@ -27,7 +27,7 @@ class Reading:
     file: IO[bytes]
     job: Job
     meter: Meter
-    stop: Event
+    stop: Stop
     notes: Notes = field(default_factory=Notes)
     received: int = 0
     newest: str = ""
@@ -37,8 +37,7 @@ class Reading:
     def windows(self) -> Iterator[Window]:
         """The answer's windows; raises Interrupted between two where the process is told to stop."""
         for window in windows(self.file):
-            if self.stop.is_set():
-                raise Interrupted("the process was told to stop", remedy="the next run starts over")
+            self.stop.check()
             yield window
             self.received = window.first + len(window.elements)
             self.meter.rows = self.received

@@ -7,11 +7,11 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from threading import Event
 
 from etl.config import Api, Settings, Workspace
 from etl.extract import Downloads
 from etl.meter import Meter
+from etl.stop import Stop
 from etl.sync.one import Options, Walk, sync_workspace
 from etl.sync.report import Report
 from etl.warehouse import Warehouse
@@ -52,7 +52,7 @@ async def open_walk(
     """All that walks need, shared by the workspaces of a pass; on leaving, every load has ended."""
     loaders = ThreadPoolExecutor(warehouse.dialect.loaders or api.concurrency, "load")
     loop = asyncio.get_running_loop()
-    stop = Event()
+    stop = Stop()
     try:
         async with Downloads(api) as downloads:
             yield Walk(

@@ -9,22 +9,25 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from etl import ledger
 from etl.config import Api, Workspace, read_api_key
-from etl.errors import EtlError, Interrupted, UnexpectedFault, WarehouseLost, WarehouseRefused
+from etl.errors import EtlError, Interrupted, LoadConflict, UnexpectedFault, WarehouseLost, WarehouseRefused
 from etl.extract import Answer, Downloads, fetch_interviews
 from etl.load import Counts, Job, Outcome, load
 from etl.meter import Meter
+from etl.stop import Stop, interrupted
 from etl.sync.report import Report
 from etl.warehouse import Warehouse
-from etl.warehouse.connection import LoadConflict
 
 log = logging.getLogger("ontora_etl.sync")
 
 _LOADS_TRIED = 3
+_STOP_AGAIN_SECONDS = 0.5
+_LAST_WORD_SECONDS = 10.0
+
+T = TypeVar("T")
 
 
 def utc_now() -> datetime:
@@ -51,7 +54,7 @@ class Walk:
     warehouse: Warehouse
     environ: Mapping[str, str]
     options: Options
-    stop: Event
+    stop: Stop
     run_in_loader: Callable[..., asyncio.Future[Any]]
     clock: Callable[[], datetime] = field(default=utc_now)
 
@@ -62,15 +65,14 @@ async def sync_workspace(walk: Walk, workspace: Workspace, meter: Meter) -> Repo
     report = Report(workspace.name, str(workspace.id), "succeeded")
     with ExitStack() as held:
         try:
-            if not await walk.run_in_loader(_begin, walk, workspace, held, report):
+            if not await _until_done(walk, _begin, walk, workspace, held, report, started):
                 report.status = "skipped"
                 return report
             await _walk(walk, workspace, meter, report, started)
         except EtlError as error:
             await _fail(walk, workspace, meter, report, started, error)
         except asyncio.CancelledError:
-            stopped = Interrupted("the process was told to stop", remedy="the next run starts over")
-            await _fail(walk, workspace, meter, report, started, stopped)
+            await _fail(walk, workspace, meter, report, started, interrupted())
             raise
         except Exception as error:  # the workspace's boundary: a fault of ours spoils no other (promise 7)
             log.exception("workspace %s: internal error", workspace.name)
@@ -91,12 +93,13 @@ async def _release(workspace: Workspace, held: ExitStack) -> None:
         log.warning("workspace %s: its lock could not be given back: %s", workspace.name, error)
 
 
-def _begin(walk: Walk, workspace: Workspace, held: ExitStack, report: Report) -> bool:
+def _begin(walk: Walk, workspace: Workspace, held: ExitStack, report: Report, started: float) -> bool:
     """Take the lock and open the run in the ledger; False where another process has the lock."""
+    walk.stop.check()
     if not held.enter_context(walk.warehouse.locked(workspace.id)):
         return False
     if not walk.options.dry_run:
-        with walk.warehouse.writing() as connection:
+        with walk.warehouse.of_a_run(_left_seconds(walk, started), walk.stop) as connection:
             report.run_id = ledger.start_run(
                 connection, workspace.id, workspace.name, walk.options.trigger, walk.clock()
             )
@@ -104,6 +107,7 @@ def _begin(walk: Walk, workspace: Workspace, held: ExitStack, report: Report) ->
 
 
 async def _walk(walk: Walk, workspace: Workspace, meter: Meter, report: Report, started: float) -> None:
+    walk.stop.check()
     key = read_api_key(workspace, walk.environ)  # at every run: a rotated key file is picked up
     async with walk.downloads.client() as client:
         meter.phase = "download"
@@ -117,19 +121,21 @@ async def _walk(walk: Walk, workspace: Workspace, meter: Meter, report: Report, 
             accept_deletes=walk.options.accept_deletes,
             dry_run=walk.options.dry_run,
         )
-        outcome = await _until_done(walk.run_in_loader(_load, walk, job, answer, meter, started), walk.stop)
+        outcome = await _until_done(walk, _load, walk, job, answer, meter, started)
     report.counts, report.warnings, report.changes = outcome.counts, outcome.warnings, outcome.changes
 
 
-async def _until_done(load: asyncio.Future[Outcome], stop: Event) -> Outcome:
-    """The load's outcome. A thread cannot be cancelled: it is told to stop, and waited for."""
+async def _until_done(walk: Walk, function: Callable[..., T], *args: object) -> T:
+    """The function, in a loader. A thread cannot be cancelled: it is told to stop, and waited for."""
+    work: asyncio.Future[T] = walk.run_in_loader(function, *args)
     try:
-        return await asyncio.shield(load)
+        return await asyncio.shield(work)
     except asyncio.CancelledError:
-        stop.set()
-        await asyncio.wait([load])
-        if load.exception() is None:
-            return load.result()  # it was past the point of no return: committed
+        while not work.done():
+            await asyncio.to_thread(walk.stop.set)
+            await asyncio.wait([work], timeout=_STOP_AGAIN_SECONDS)
+        if work.exception() is None:
+            return work.result()  # it was past the point of no return: committed
         raise
 
 
@@ -155,8 +161,7 @@ def _load(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) ->
 
 
 def _load_once(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
-    left_seconds = max(1.0, walk.api.deadline_seconds - (time.monotonic() - started))
-    with walk.warehouse.loading(left_seconds) as connection:
+    with walk.warehouse.of_a_run(_left_seconds(walk, started), walk.stop) as connection:
         now = walk.clock()
         if job.dry_run:
             ledger.remember_workspace(connection, job.workspace_id, job.workspace.name)
@@ -166,9 +171,13 @@ def _load_once(walk: Walk, job: Job, answer: Answer, meter: Meter, started: floa
         elif not outcome.applied_before:
             facts = _facts(meter, started)
             ledger.succeed_run(connection, job.run_id, job.workspace_id, outcome, facts, walk.clock())
-        if walk.stop.is_set():
-            raise Interrupted("the process was told to stop", remedy="the next run starts over")
+        walk.stop.check()
     return outcome
+
+
+def _left_seconds(walk: Walk, started: float) -> float:
+    """How long the run may still wait for the warehouse."""
+    return max(1.0, walk.api.deadline_seconds - (time.monotonic() - started))
 
 
 def _facts(meter: Meter, started: float) -> dict[str, Any]:
@@ -198,5 +207,5 @@ async def _fail(
 def _close_failed(
     walk: Walk, workspace: Workspace, run_id: int, error: EtlError, facts: dict[str, Any]
 ) -> None:
-    with walk.warehouse.writing() as connection:
+    with walk.warehouse.of_a_run(_LAST_WORD_SECONDS) as connection:
         ledger.fail_run(connection, run_id, workspace.id, error, facts, walk.clock())

@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from etl.config import Warehouse as WarehouseSettings
 from etl.errors import (
     DriverMissing,
+    LoadConflict,
     SyncError,
     WarehouseError,
     WarehouseFull,
@@ -20,14 +21,11 @@ from etl.errors import (
     WarehouseLost,
     WarehouseRefused,
 )
+from etl.stop import Stop
 from etl.warehouse.dialect import Dialect, Fault
 from etl.warehouse.sqlite import Sqlite, database_path
 
 _SPARE_CONNECTIONS = 4
-
-
-class LoadConflict(Exception):
-    """Another transaction changed a row between our look at it and our write: load again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Warehouse:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A short write transaction outside a load. Raises WarehouseError."""
+        """A short write transaction outside a run. Raises WarehouseError."""
         with (
             self.opening(),
             self.engine.connect().execution_options(writes=True) as connection,
@@ -57,18 +55,18 @@ class Warehouse:
             yield connection
 
     @contextmanager
-    def loading(self, wait_seconds: float) -> Iterator[Connection]:
-        """The one transaction of a load, waiting so long for others' locks. Raises a SyncError.
+    def of_a_run(self, wait_seconds: float, stop: Stop | None = None) -> Iterator[Connection]:
+        """A write transaction of a run, waiting so long for others' locks, but no longer once told to stop.
 
-        LoadConflict and WarehouseLost are worth another try.
+        Raises a SyncError; LoadConflict and WarehouseLost are worth another try.
         """
-        options = {"writes": True, "wait_seconds": wait_seconds}
-        with (
-            self._translated(),
-            self.engine.connect().execution_options(**options) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        stop = stop or Stop()
+        stop.check()
+        options = {"writes": True, "wait_seconds": wait_seconds, "stop": stop}
+        with self._translated(), self.engine.connect().execution_options(**options) as connection:
+            driver = connection.connection.driver_connection
+            with stop.cancelling(lambda: self.dialect.cancel(driver)), connection.begin():
+                yield connection
 
     @contextmanager
     def locked(self, workspace_id: UUID) -> Iterator[bool]:

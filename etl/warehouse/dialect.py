@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Table
@@ -40,8 +40,8 @@ class Dialect(Protocol):
     def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:
         """An engine for the URL; opens nothing yet.
 
-        Its transactions heed two execution options: `writes`, and `wait_seconds`, how long to wait for
-        others' locks.
+        Its transactions heed execution options: `writes`; `wait_seconds`, how long to wait for others' locks;
+        and `stop`, a Stop that ends a long wait.
         """
 
     def lock(self, engine: Engine, workspace_id: UUID) -> AbstractContextManager[bool]:
@@ -49,6 +49,9 @@ class Dialect(Protocol):
 
         However the process ends, the lock is free afterwards.
         """
+
+    def cancel(self, driver_connection: Any) -> None:
+        """Stop the statement under way on the connection, from another thread; never raises."""
 
     def may_write(self, connection: Connection) -> bool:
         """Whether the role may write what every sync writes."""

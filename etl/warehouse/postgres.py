@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,7 @@ _FAULTS = {
     "53300": Fault.LOST,  # too many connections
     "25P03": Fault.LOST,  # idle_in_transaction_session_timeout
 }
+_CANCEL_SECONDS = 5.0
 
 
 class Postgres:
@@ -90,6 +91,10 @@ class Postgres:
                     connection.rollback()
                 except DBAPIError:
                     connection.invalidate()  # the server went away, and the lock with it
+
+    def cancel(self, driver_connection: Any) -> None:
+        with suppress(psycopg.Error, OSError):  # a server that is gone has no statement under way
+            driver_connection.cancel_safe(timeout=_CANCEL_SECONDS)
 
     def may_write(self, connection: Connection) -> bool:
         return bool(

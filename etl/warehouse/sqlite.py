@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import CreateTable
 
+from etl.stop import Stop
 from etl.warehouse.dialect import BulkWriter, Cell, Fault
 
 _PREFIX = "sqlite:///"
@@ -34,6 +36,7 @@ _FAULTS = {
     "SQLITE_CONSTRAINT": Fault.EXISTS,
 }
 _ORDINARY_WAIT_SECONDS = 30
+_SLICE_SECONDS = 1.0
 
 
 def database_path(url: str) -> Path:
@@ -80,11 +83,10 @@ class Sqlite:
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
             options = connection.get_execution_options()
-            wait_seconds = options.get("wait_seconds", _ORDINARY_WAIT_SECONDS)
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait_seconds * 1000)}")
+            driver: Any = connection.connection.driver_connection
             # IMMEDIATE: a load that began as a reader could not become a writer after another has written.
             mode = "IMMEDIATE" if options.get("writes") else "DEFERRED"
-            connection.exec_driver_sql(f"BEGIN {mode}")
+            _begin(driver, mode, options.get("wait_seconds", _ORDINARY_WAIT_SECONDS), options.get("stop"))
 
         return engine
 
@@ -98,9 +100,11 @@ class Sqlite:
         try:
             yield True
         finally:
-            # While held: nobody else can hold this very file. Unless someone removed it by hand.
-            Path(path).unlink(missing_ok=True)
-            os.close(descriptor)
+            _give_back(path, descriptor)
+
+    def cancel(self, driver_connection: Any) -> None:
+        with suppress(sqlite3.Error):  # it may be closed by now
+            driver_connection.interrupt()
 
     def may_write(self, connection: Connection) -> bool:  # noqa: ARG002  # no roles here
         """Yes: where the file is read-only, opening it has failed before."""
@@ -145,6 +149,23 @@ class Sqlite:
         return Fault.REFUSED
 
 
+def _begin(driver: sqlite3.Connection, mode: str, wait_seconds: float, stop: Stop | None) -> None:
+    """Begin a transaction. SQLite's own waiting cannot be ended from outside, so it waits in slices."""
+    end = time.monotonic() + wait_seconds
+    while True:
+        left_seconds = max(0.0, end - time.monotonic())
+        driver.execute(f"PRAGMA busy_timeout = {int(min(left_seconds, _SLICE_SECONDS) * 1000)}")
+        try:
+            driver.execute(f"BEGIN {mode}")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorname.startswith("SQLITE_BUSY")
+            if not is_busy or left_seconds <= _SLICE_SECONDS or (stop is not None and stop.is_set()):
+                raise
+        else:
+            driver.execute(f"PRAGMA busy_timeout = {int(wait_seconds * 1000)}")
+            return
+
+
 def _why_unopened(path: Path) -> str:
     """What SQLite does not say: which of the usual reasons it is."""
     if path.is_dir():
@@ -152,6 +173,16 @@ def _why_unopened(path: Path) -> str:
     if not path.parent.is_dir():
         return f"the folder {path.parent} does not exist"
     return "" if os.access(path.parent, os.W_OK) else f"the folder {path.parent} is not writable"
+
+
+def _give_back(path: str, descriptor: int) -> None:
+    """Remove the lock file while it is held, if it is still ours: someone may have removed it by hand."""
+    try:
+        with suppress(OSError):
+            if os.fstat(descriptor).st_ino == Path(path).stat().st_ino:
+                Path(path).unlink()
+    finally:
+        os.close(descriptor)
 
 
 def _take(path: str) -> int | None:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +23,7 @@ from etl.load import Job, Outcome, load
 from etl.meter import Meter
 from etl.secret import Secret
 from etl.standin import generate_interviews
+from etl.stop import Stop
 from etl.tables import interview_digests, interviews, interviews_history, metadata, rejected_rows, sync_runs
 from etl.warehouse import open_warehouse
 from etl.warehouse.schema import migrate
@@ -109,9 +109,9 @@ class House:
         run_id = self.start(asked) if run_id is None else run_id
         job = Job(run_id, asked, **how)
         try:
-            with self.warehouse.loading(10) as connection:
+            with self.warehouse.of_a_run(10) as connection:
                 outcome = load(
-                    connection, self.warehouse.dialect, answer_of(raw), job, self.now, Meter(""), Event()
+                    connection, self.warehouse.dialect, answer_of(raw), job, self.now, Meter(""), Stop()
                 )
                 if job.dry_run:
                     connection.rollback()

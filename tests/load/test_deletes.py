@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from etl.config import Workspace
+from etl.errors import LoadConflict
 from etl.tables import interviews, interviews_history, workspaces
-from etl.warehouse.connection import LoadConflict
 from tests.load.house import A, B, House, body, made, workspace
 
 LATER, EARLIER = "2027-06-01T00:00:00Z", "2020-01-01T00:00:00Z"

@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -24,6 +23,7 @@ from etl.extract import Downloads
 from etl.meter import Meter
 from etl.secret import Secret
 from etl.standin import StandIn, generate_interviews
+from etl.stop import Stop
 from etl.sync import Options, Report
 from etl.sync.one import Walk, sync_workspace
 from etl.warehouse import Warehouse, open_warehouse
@@ -199,7 +199,7 @@ async def _sync(
             warehouse=warehouse,
             environ={"ONTORA_API_KEY": _KEY},
             options=Options(),
-            stop=Event(),
+            stop=Stop(),
             run_in_loader=partial(loop.run_in_executor, None),
             clock=clock,
         )

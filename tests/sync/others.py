@@ -24,6 +24,15 @@ def connected(program: Program) -> Iterator[Any]:
             yield connection
 
 
+def lock_ledger(session: Any) -> None:
+    """Nobody else writes what is remembered of workspaces until this session's ROLLBACK."""
+    if isinstance(session, sqlite3.Connection):
+        session.execute("BEGIN IMMEDIATE")
+    else:
+        session.execute("BEGIN")
+        session.execute("SELECT 1 FROM workspaces FOR UPDATE")
+
+
 def lock_everything(session: Any) -> None:
     """Nobody else writes interviews until this session's ROLLBACK."""
     if isinstance(session, sqlite3.Connection):

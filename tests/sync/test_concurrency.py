@@ -9,11 +9,13 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from etl.standin import StandIn
 from etl.standin.faults import Latency, Status
 from tests.acceptance.program import Program, fates, id_of, interviews_of, populate, wait_until
 from tests.postgres import PostgresServer
-from tests.sync.others import connected, lock_everything
+from tests.sync.others import connected, lock_everything, lock_ledger
 
 PATIENT = {"timeout_seconds": 20, "deadline_seconds": 60}
 
@@ -146,6 +148,59 @@ def test_a_lock_held_beyond_the_deadline(either: Program, api: StandIn) -> None:
     again = either.sync()
     assert (again.exit_code, again.workspace("acme")["inserted"]) == (0, 40)
     assert either.left_behind() == []
+
+
+def test_a_ledger_locked_beyond_the_deadline(either: Program, api: StandIn) -> None:
+    populate(api, "acme", "beta")
+    hasty = {"timeout_seconds": 2, "deadline_seconds": 3}
+    either.configure(api.base_url, "acme", "beta", api=hasty)
+    either.sync()
+    with connected(either) as session:
+        lock_ledger(session)
+        began = time.monotonic()
+        done = either.sync()
+        assert time.monotonic() - began < 20
+        session.execute("ROLLBACK")
+    assert done.exit_code == 1
+    codes = {name: done.workspace(name)["error_code"] for name in ("acme", "beta")}
+    assert codes == {"acme": "warehouse_locked", "beta": "warehouse_locked"}
+    assert either.sync().exit_code == 0
+
+
+@pytest.mark.parametrize("locked_at", ["opening", "loading"])
+def test_told_to_stop_while_it_waits_for_a_lock(either: Program, api: StandIn, locked_at: str) -> None:
+    populate(api, "acme")
+    either.configure(api.base_url, "acme", api=PATIENT)
+    either.sync()
+    api.set_interviews(id_of("acme"), [one | {"folder": "new"} for one in interviews_of("acme")])
+    if locked_at == "loading":
+        api.script(id_of("acme"), Latency(1))
+    with connected(either) as session:
+        if locked_at == "opening":
+            lock_ledger(session)
+        running = either.start("sync")
+        if locked_at == "loading":
+            wait_until(lambda: len(api.requests) == 2)
+            lock_everything(session)
+        wait_until(lambda: _waits(either, locked_at))
+        running.send(signal.SIGTERM)
+        began = time.monotonic()
+        done = running.wait()
+        session.execute("ROLLBACK")
+    assert (done.exit_code, done.stdout) == (143, "")
+    assert time.monotonic() - began < 15  # the ledger, too, is waited for, but not for long
+    assert either.rows("SELECT DISTINCT folder FROM interviews WHERE folder = 'new'") == []
+    assert either.sync().workspace("acme")["updated"] == 5
+    assert ("running",) not in either.rows("SELECT status FROM sync_runs")
+    assert either.left_behind() == []
+
+
+def _waits(program: Program, locked_at: str) -> bool:
+    if not program.warehouse_url.startswith("sqlite"):
+        return program.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'") != []
+    if locked_at == "loading":
+        return program.rows("SELECT 1 FROM sync_runs WHERE status = 'running'") != []
+    return list(program.folder.glob("*.lock")) != []
 
 
 def test_vacuum_and_dumps_hold_nothing_up(

@@ -15,13 +15,12 @@ import pytest
 from sqlalchemy import Connection, event
 
 from etl.config import load_settings
-from etl.errors import WarehouseLost
+from etl.errors import LoadConflict, WarehouseLost
 from etl.meter import Meter
 from etl.standin import StandIn
 from etl.sync import Options, Report, sync_workspaces
 from etl.tables import interviews, interviews_history, metadata
 from etl.warehouse import Warehouse, copy_text, open_warehouse, postgres
-from etl.warehouse.connection import LoadConflict
 from etl.warehouse.schema import ensure_schema
 from tests.acceptance.program import Program, fates, id_of, interviews_of, populate
 from tests.load.house import House, body, made, workspace
