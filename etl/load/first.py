@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from etl.column_types import instant_text
 from etl.load.job import Counts, Job
 from etl.load.reading import Reading
-from etl.load.rejects import keep_rejects, resolve_foreign_rejects
+from etl.load.rejects import keep_rejects
 from etl.normalize import Reject
 from etl.tables import CONTENT_COLUMNS, interview_digests, interviews
 from etl.warehouse import Cell, Dialect
@@ -79,7 +79,6 @@ def _load(
                 write([(workspace_id, record[:_ID_BYTES].decode(), record[_ID_BYTES:]) for record in records])
     if rejected:
         keep_rejects(connection, dialect, job, observed_at, rejected)
-    resolve_foreign_rejects(connection, job, observed_at)
     return Counts(received=reading.received, inserted=inserted, rejected=len(rejected))
 
 

@@ -16,7 +16,7 @@ from etl.load import merge
 from etl.load.first import load_first
 from etl.load.job import Counts, Job, Outcome, warning
 from etl.load.reading import Reading
-from etl.load.rejects import see_rejects_again
+from etl.load.rejects import resolve_foreign_rejects, see_rejects_again
 from etl.load.stage import stage
 from etl.load.state import State, read_state, write_state
 from etl.meter import Meter
@@ -59,6 +59,8 @@ def _apply(
         counts = load_first(connection, dialect, reading, job, now)
         if counts is not None:
             reading.refuse_drift(losing=False)
+            if state.foreign_rejects:
+                resolve_foreign_rejects(connection, job, now)
             return _outcome(reading, job, state, counts)
         reading = Reading(reading.file, job, reading.meter, reading.stop)
     by_digest = not (fresh or job.full)
@@ -75,6 +77,8 @@ def _apply(
     merge.mark_deleted(connection, job, observed_at, counts)
     merge.keep_digests(connection, job, counts)
     merge.keep_and_resolve_rejects(connection, job, observed_at, counts)
+    if state.foreign_rejects:
+        resolve_foreign_rejects(connection, job, observed_at)
 
     outcome = _outcome(reading, job, state, counts)
     outcome.changes = changes

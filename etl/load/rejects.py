@@ -35,11 +35,10 @@ def resolve_rejects(connection: Connection, job: Job, observed_at: datetime) -> 
     """Mark the open rejects whose interviews this answer loads."""
     at = {"workspace_id": job.workspace_id, "observed_at": observed_at, "run_id": job.run_id}
     connection.execute(sql.RESOLVE_REJECTS, at)
-    connection.execute(sql.RESOLVE_FOREIGN_REJECTS, at)
 
 
 def resolve_foreign_rejects(connection: Connection, job: Job, observed_at: datetime) -> None:
-    """Mark the open rejects of other workspaces whose interviews a first load has brought."""
+    """Mark the open rejects of interviews that have loaded where they belong."""
     at = {"workspace_id": job.workspace_id, "observed_at": observed_at, "run_id": job.run_id}
     connection.execute(sql.RESOLVE_FOREIGN_REJECTS, at)
 

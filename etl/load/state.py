@@ -27,12 +27,17 @@ class State:
     held_deletes: int
     held_since: datetime | None
     has_interviews: bool
+    foreign_rejects: bool
+    """Whether any workspace has an open reject of an interview that belongs to another."""
 
 
 _READ = """
     SELECT w.applied_run_id, w.applied_digest, w.applied_counts, w.high_watermark, w.unknown_fields,
         w.held_deletes, w.held_since,
-        EXISTS (SELECT 1 FROM interviews i WHERE i.workspace_id = w.workspace_id) AS has_interviews
+        EXISTS (SELECT 1 FROM interviews i WHERE i.workspace_id = w.workspace_id) AS has_interviews,
+        EXISTS (
+            SELECT 1 FROM rejected_rows r WHERE r.reason = 'foreign_workspace' AND r.resolved_at IS NULL
+        ) AS foreign_rejects
     FROM workspaces w
     WHERE w.workspace_id = :workspace_id
 """
@@ -45,6 +50,7 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
     "held_deletes": BigInteger(),
     "held_since": Instant(),
     "has_interviews": Boolean(),
+    "foreign_rejects": Boolean(),
 }
 _READ_LOCKED = {
     "sqlite": statement(_READ, **_COLUMNS),
@@ -76,6 +82,7 @@ def read_state(connection: Connection, workspace_id: UUID) -> State:
         row.held_deletes,
         row.held_since,
         row.has_interviews,
+        row.foreign_rejects,
     )
 
 

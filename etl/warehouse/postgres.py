@@ -49,6 +49,7 @@ class Postgres:
             connect_args={
                 "connect_timeout": 10,
                 "application_name": "ontora-etl",
+                "autocommit": True,  # the driver begins nothing by itself: see below
                 # A pooler in transaction mode hands each transaction another session.
                 "prepare_threshold": None,
                 "keepalives_idle": 30,
@@ -59,15 +60,15 @@ class Postgres:
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
             # LOCAL, not start-up options: a pooler passes it on, and nothing outlives the transaction.
-            settings = []
+            # All in one round trip, which many small loads notice.
+            words = ["BEGIN"]
             if search_path:
-                settings.append(f"SET LOCAL search_path TO {search_path}")
+                words.append(f"SET LOCAL search_path TO {search_path}")
             wait_seconds = connection.get_execution_options().get("wait_seconds")
             if wait_seconds is not None:  # a load, whose instants come as text in UTC
-                settings.append("SET LOCAL TimeZone TO 'UTC'")
-                settings.append(f"SET LOCAL lock_timeout TO {max(1, int(wait_seconds * 1000))}")
-            if settings:
-                connection.exec_driver_sql("; ".join(settings))
+                words.append("SET LOCAL TimeZone TO 'UTC'")
+                words.append(f"SET LOCAL lock_timeout TO {max(1, int(wait_seconds * 1000))}")
+            connection.exec_driver_sql("; ".join(words))
 
         return engine
 
