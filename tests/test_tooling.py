@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,15 @@ TOP_LEVEL = {
     "tests",
 }
 LONGEST_FILE = 400
+# The rooms of the package, in the order in which a sync walks through them: each may know those before it.
+LEAVES = (
+    *("errors", "secret", "escapes", "meter", "schedule", "column_types", "statement"),
+    *("tables", "views", "dictionary", "standin"),
+)
+ROAD = (
+    *("config", "extract", "normalize", "warehouse", "load", "ledger", "status", "sync", "notify", "daemon"),
+    *("serve", "demo", "cli", "__main__"),
+)
 # In pieces, so that this file does not name them itself.
 ELSEWHERE = [
     "pypi" + r"\.org",
@@ -69,6 +80,36 @@ def test_files_of_the_package_are_short_enough_to_read(files: list[Path]) -> Non
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources}
     assert sources
     assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_data_flows_forward() -> None:
+    rooms = {
+        path.stem if path.parent == ROOT / "etl" else path.relative_to(ROOT / "etl").parts[0]
+        for path in (ROOT / "etl").rglob("*.py")
+    }
+    assert rooms - {"__init__"} == {*LEAVES, *ROAD}
+    places = {room: place for place, room in enumerate((*LEAVES, *ROAD))}
+    backwards = [
+        f"etl/{room} imports etl/{known}"
+        for room in places
+        for known in _rooms_known_to(room)
+        if places[known] > places[room]
+    ]
+    assert backwards == []
+
+
+def _rooms_known_to(room: str) -> Iterator[str]:
+    """The rooms that this one imports, wherever in its files it does so."""
+    package = ROOT / "etl" / room
+    for path in sorted(package.rglob("*.py")) if package.is_dir() else [package.with_suffix(".py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            known = {name.split(".")[1] for name in names if name.startswith("etl.")}
+            yield from sorted(known - {"__version__"})
 
 
 def test_make_lists_every_target() -> None:

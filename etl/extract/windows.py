@@ -14,7 +14,7 @@ from typing import IO
 import msgspec
 
 from etl.errors import UnexpectedAnswer
-from etl.normalize.escapes import may_hold_unstorable, replace_unstorable
+from etl.escapes import may_hold_unstorable, replace_unstorable
 
 # Twice as fast as windows of MiB: pieces of this size stay in the processor's cache and the heap.
 WINDOW_BYTES = 256 * 1024

@@ -19,7 +19,7 @@ from msgspec import to_builtins
 from msgspec.structs import astuple
 
 from etl.errors import UnexpectedAnswer
-from etl.normalize.escapes import may_hold_unstorable, replace_unstorable
+from etl.escapes import may_hold_unstorable, replace_unstorable
 from etl.normalize.interview import (
     DEFAULTS,
     FIELDS,
