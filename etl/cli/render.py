@@ -126,13 +126,3 @@ def age_text(age: timedelta | None) -> str:
     while len(parts) > 1 and parts[0][0] == 0:
         parts.pop(0)
     return " ".join(f"{number} {unit}" for number, unit in parts[:2])
-
-
-def bytes_text(count: int) -> str:
-    """A size in the unit that fits: `1.9 MB`."""
-    size = float(count)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.2f} GB"

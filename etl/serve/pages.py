@@ -16,6 +16,7 @@ from etl.config import Settings
 from etl.serve import charts, words
 from etl.serve.freshness import Freshness, freshness
 from etl.serve.queries import RUNS_SHOWN, Overview, Past
+from etl.sizes import bytes_text
 
 REFRESH_SECONDS = 30
 _WORST_FIRST = ("failing", "late", "attention", "waiting", "fresh", "off")
@@ -62,7 +63,7 @@ class Pages:
         )
         self._templates.filters |= {
             "age": words.age_text,
-            "bytes": words.bytes_text,
+            "bytes": bytes_text,
             "duration": words.duration_text,
             "instant": words.instant_text,
             "iso": words.iso_text,

@@ -39,16 +39,6 @@ def duration_text(seconds: float | None) -> str:
     return age_text(seconds)
 
 
-def bytes_text(count: int) -> str:
-    """A size in the unit that fits: `1.9 MB`."""
-    size = float(count)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.2f} GB"
-
-
 def number_text(count: int) -> str:
     """`12 345`, with a thin space that does not break."""
     return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")

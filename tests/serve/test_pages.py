@@ -23,7 +23,8 @@ from etl.serve.charts import chart, shares, spark
 from etl.serve.freshness import is_late
 from etl.serve.guard import SECURITY_HEADERS
 from etl.serve.queries import read_past
-from etl.serve.words import age_text, bytes_text, duration_text
+from etl.serve.words import age_text, duration_text
+from etl.sizes import bytes_text
 from tests.serve.scenery import CONFIGURED, ERROR, FINDINGS, FORGOTTEN, SCRIPT
 from tests.serve.stage import (
     ACME,
