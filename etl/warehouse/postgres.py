@@ -40,7 +40,8 @@ class Postgres:
 
     def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:
         engine = create_engine(
-            make_url(url),
+            # Named: what a plain postgresql:// means differs between SQLAlchemy's versions.
+            make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
             max_overflow=4,
             pool_pre_ping=False,
