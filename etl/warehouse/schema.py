@@ -104,7 +104,7 @@ def require_head(warehouse: Warehouse) -> None:
         if missing := _missing(connection):
             raise SchemaNotAtHead(
                 f"the schema of {warehouse.place} is damaged: {', '.join(missing)} missing",
-                remedy="restore it from a backup, or migrate down and up again",
+                remedy="restore it from a backup",
             )
 
 
