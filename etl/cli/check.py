@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -76,25 +77,28 @@ def _warehouse_findings(settings: Settings) -> Iterable[Finding]:
 
     from etl.status import workspace_status  # noqa: PLC0415
     from etl.warehouse import open_warehouse  # noqa: PLC0415
-    from etl.warehouse.schema import Schema, require_head, revision_of, standing  # noqa: PLC0415
+    from etl.warehouse.schema import Schema, require_head, require_rights, revision_of, standing  # noqa: PLC0415
 
     what = "warehouse"
     try:
-        warehouse = open_warehouse(settings.warehouse)
-        with warehouse.reading() as connection:
-            revision = revision_of(connection)
-        yield _good(what, f"{warehouse.place} is reachable")
-        what = "schema"
-        if standing(revision) is Schema.ABSENT:
-            yield _good(what, "empty: the first sync will migrate it")
-            return
-        require_head(warehouse)
-        yield _good(what, f"at head ({revision})")
-        with warehouse.reading() as connection:
-            for state in workspace_status(settings, connection, datetime.now(UTC)):
-                if state["unknown_fields"]:
-                    fields = ", ".join(state["unknown_fields"])
-                    yield _good(f"fields of {state['name']}", f"unknown, kept in _extra: {fields}")
+        with closing(open_warehouse(settings.warehouse)) as warehouse:
+            with warehouse.reading() as connection:
+                revision = revision_of(connection)
+            yield _good(what, f"{warehouse.place} is reachable")
+            what = "schema"
+            if standing(revision) is Schema.ABSENT:
+                yield _good(what, "empty: the first sync will migrate it")
+                return
+            require_head(warehouse)
+            yield _good(what, f"at head ({revision})")
+            what = "rights"
+            require_rights(warehouse)
+            yield _good(what, "a sync may write what it must")
+            with warehouse.reading() as connection:
+                for state in workspace_status(settings, connection, datetime.now(UTC)):
+                    if state["unknown_fields"]:
+                        fields = ", ".join(state["unknown_fields"])
+                        yield _good(f"fields of {state['name']}", f"unknown, kept in _extra: {fields}")
     except EtlError as error:
         yield Finding(what, ok=False, said=str(error), exit_code=error.exit_code)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
+from etl.tables import metadata
 from etl.warehouse.copy_text import copy_text
 from etl.warehouse.dialect import BulkWriter, Cell, Fault
 
@@ -28,6 +29,35 @@ _FAULTS = {
     "25P03": Fault.LOST,  # idle_in_transaction_session_timeout
 }
 _CANCEL_SECONDS = 5.0
+
+# What a sync writes.
+_NUMBERED = tuple(table.name for table in metadata.sorted_tables if table.autoincrement_column is not None)
+_EMPTIED = ("interview_digests", "webhook_deliveries")  # a sync, or the daemon, deletes rows of these alone
+
+
+def _array(names: Iterable[str]) -> str:
+    return "ARRAY[" + ", ".join(f"'{name}'" for name in names) + "]"
+
+
+_MAY_WRITE = f"""
+    SELECT current_setting('transaction_read_only') = 'off'
+        AND has_database_privilege(current_database(), 'TEMPORARY')
+        AND (
+            SELECT bool_and(
+                has_table_privilege(name, 'SELECT')
+                AND has_table_privilege(name, 'INSERT')
+                AND has_table_privilege(name, 'UPDATE')
+            )
+            FROM unnest({_array(metadata.tables)}) AS name
+        )
+        AND (SELECT bool_and(has_table_privilege(name, 'DELETE')) FROM unnest({_array(_EMPTIED)}) AS name)
+        AND (
+            SELECT coalesce(
+                bool_and(has_sequence_privilege(pg_get_serial_sequence(name, 'id'), 'USAGE, UPDATE')), true
+            )
+            FROM unnest({_array(_NUMBERED)}) AS name
+        )
+"""
 
 
 class Postgres:
@@ -99,13 +129,7 @@ class Postgres:
             driver_connection.cancel_safe(timeout=_CANCEL_SECONDS)
 
     def may_write(self, connection: Connection) -> bool:
-        return bool(
-            connection.exec_driver_sql(
-                "SELECT current_setting('transaction_read_only') = 'off' AND bool_and("
-                "has_table_privilege(name, 'INSERT') AND has_table_privilege(name, 'UPDATE')) "
-                "FROM unnest(ARRAY['interviews', 'workspaces', 'sync_runs']) AS name"
-            ).scalar_one()
-        )
+        return bool(connection.exec_driver_sql(_MAY_WRITE).scalar_one())
 
     def lock_schema(self, connection: Connection) -> None:
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended('ontora-etl migrate', 0))")

@@ -77,11 +77,18 @@ def ensure_schema(warehouse: Warehouse, *, auto_migrate: bool) -> None:
         migrate(warehouse)
         return
     require_head(warehouse)
+    require_rights(warehouse)
+
+
+def require_rights(warehouse: Warehouse) -> None:
+    """Raise WarehouseError where the role lacks a right that a sync needs. The warehouse is at head."""
     with warehouse.reading() as connection:
         if not warehouse.dialect.may_write(connection):
             raise WarehouseError(
-                f"the role may not write to {warehouse.place}",
-                remedy="grant it SELECT, INSERT, UPDATE and DELETE on the tables",
+                f"the role may not write to {warehouse.place} as a sync must",
+                remedy="grant it SELECT, INSERT and UPDATE on every table, DELETE on interview_digests and "
+                "webhook_deliveries, USAGE on the sequences behind sync_runs.id and rejected_rows.id, and "
+                "TEMPORARY on the database",
             )
 
 

@@ -114,11 +114,12 @@ def test_init_where_nothing_can_be_written(program: Program) -> None:
 def test_check_of_what_is_in_place(synced: Program) -> None:
     done = synced.run("check")
     assert (done.exit_code, done.stderr) == (0, "")
-    parts = ["configuration", "warehouse", "schema", "workspace acme", "workspace globex"]
+    parts = ["configuration", "warehouse", "schema", "rights", "workspace acme", "workspace globex"]
     assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == [f"ok    {p}" for p in parts]
     answer = synced.run("check", "--json").json
     assert answer["status"] == "ok"
     assert [(found["what"], found["ok"]) for found in answer["checks"]] == [(part, True) for part in parts]
+    assert sorted(path.name for path in synced.folder.glob("warehouse.db*")) == ["warehouse.db"]
 
 
 def test_check_changes_nothing(api: StandIn, program: Program) -> None:

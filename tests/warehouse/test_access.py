@@ -8,15 +8,18 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from etl.config import Warehouse as WarehouseSettings
 from etl.errors import SchemaNotAtHead, WarehouseError
+from etl.secret import Secret
 from etl.standin import StandIn
 from etl.tables import metadata
+from etl.warehouse import open_warehouse
 from etl.warehouse.schema import ensure_schema, migrate, revision_of, revisions
 from tests.acceptance.program import Program, fates, id_of, interviews_of, populate, wait_until
 from tests.load.house import House, body, made, workspace
@@ -135,10 +138,14 @@ def role(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
         admin.execute(f"DROP ROLE {name}")
 
 
+def _url_of(role: str, url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
+
+
 def _as_role(tmp_path: Path, url: str, role: str, api: StandIn) -> Program:
     populate(api, "acme", count=5)
-    parts = urlsplit(url)
-    program = Program(tmp_path, parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl())
+    program = Program(tmp_path, _url_of(role, url))
     program.configure(api.base_url, "acme", api=PATIENT)
     return program
 
@@ -179,6 +186,57 @@ def test_a_role_that_may_only_read(
     assert "may not write" in refused.stderr
     assert program.run("status").exit_code == 0
     assert api.requests == []
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        *(f"{right} ON interviews_history" for right in ("SELECT", "INSERT", "UPDATE")),
+        *("INSERT ON rejected_rows", "UPDATE ON webhook_deliveries", "DELETE ON interview_digests"),
+        *("USAGE ON SEQUENCE rejected_rows_id_seq", "USAGE ON SEQUENCE sync_runs_id_seq"),
+    ],
+)
+def test_a_role_that_lacks_one_right(
+    postgres_server: PostgresServer, postgres_url: str, role: str, missing: str
+) -> None:
+    _migrate_and_grant(postgres_server, postgres_url, role, "SELECT, INSERT, UPDATE, DELETE")
+    url = _url_of(role, postgres_url)
+    with (
+        closing(open_warehouse(WarehouseSettings(url=Secret(url)))) as warehouse,
+        postgres_server.connect(postgres_url) as admin,
+    ):
+        ensure_schema(warehouse, auto_migrate=False)
+        admin.execute(f"REVOKE {missing} FROM {role}")
+        with pytest.raises(WarehouseError, match=r"may not write .*: grant it .* USAGE on the sequences"):
+            ensure_schema(warehouse, auto_migrate=False)
+
+
+def test_check_finds_the_rights_that_sync_will_miss(
+    api: StandIn, tmp_path: Path, postgres_server: PostgresServer, postgres_url: str, role: str
+) -> None:
+    program = _as_role(tmp_path, postgres_url, role, api)
+    _migrate_and_grant(postgres_server, postgres_url, role, "SELECT, INSERT, UPDATE, DELETE")
+    with postgres_server.connect(postgres_url) as admin:
+        admin.execute("REVOKE TEMPORARY ON DATABASE " + postgres_url.rpartition("/")[2] + " FROM PUBLIC")
+    refused, check = program.sync(), program.run("check")
+    assert (refused.exit_code, check.exit_code) == (3, 3)
+    assert refused.stderr.removeprefix("error: ") in check.stdout
+    assert "FAIL  rights: the role may not write" in check.stdout
+
+
+def test_a_role_that_owns_the_schema_may_migrate_it(
+    postgres_server: PostgresServer, postgres_url: str, role: str
+) -> None:
+    url = _url_of(role, postgres_url)
+    with (
+        closing(open_warehouse(WarehouseSettings(url=Secret(url), schema="ours"))) as warehouse,
+        postgres_server.connect(postgres_url) as admin,
+    ):
+        with pytest.raises(WarehouseError, match="permission denied for database"):
+            migrate(warehouse)
+        admin.execute(f"CREATE SCHEMA ours AUTHORIZATION {role}")
+        migrate(warehouse)
+        ensure_schema(warehouse, auto_migrate=False)
 
 
 # --- 61: pgbouncer ---
