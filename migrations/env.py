@@ -7,15 +7,19 @@ The program hands its connection over. On the command line the configuration fil
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import Any
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from etl.config import Warehouse, find_config, load_settings
 from etl.config.addresses import warehouse_url
+from etl.errors import EtlError
 from etl.tables import metadata
 from etl.warehouse import open_warehouse
+from etl.warehouse.schema import migrating
 
 config = context.config
 
@@ -45,19 +49,26 @@ def _print_sql() -> None:
         literal_binds=True,
     )
     with context.begin_transaction():
+        for statement in config.attributes.get("first", ()):
+            context.execute(statement)
         context.run_migrations()
 
 
 def _run_from_command_line() -> None:
-    warehouse = open_warehouse(_warehouse_settings())
-    with warehouse.writing() as connection:
-        _run(connection)
-    warehouse.close()
+    try:
+        with (
+            closing(open_warehouse(_warehouse_settings())) as warehouse,
+            migrating(warehouse) as connection,
+        ):
+            _run(connection)
+    except EtlError as error:  # which Alembic would show as a traceback
+        raise CommandError(str(error)) from error
 
 
 def _warehouse_settings() -> Warehouse:
     if url := os.environ.get("ONTORA_ETL_WAREHOUSE_URL"):  # needs no configuration file
-        return Warehouse(url=warehouse_url(url), schema=os.environ.get("ONTORA_ETL_WAREHOUSE_SCHEMA", ""))
+        schema = "" if url.startswith("sqlite:") else os.environ.get("ONTORA_ETL_WAREHOUSE_SCHEMA", "")
+        return Warehouse(url=warehouse_url(url), schema=schema)
     return load_settings(find_config(None, os.environ), os.environ, require_keys=False).warehouse
 
 

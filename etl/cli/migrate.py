@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from etl.cli.app import Context
+
+if TYPE_CHECKING:
+    from etl.warehouse import Warehouse
 
 
 @click.command("migrate")
@@ -25,14 +30,14 @@ def command(context: Context, to: str, as_sql: bool, drop_data: bool) -> None:  
       ontora-etl migrate --sql > ddl.sql
     """
     from etl.warehouse import open_warehouse  # noqa: PLC0415
-    from etl.warehouse.schema import migrate, migration_sql  # noqa: PLC0415
+    from etl.warehouse.schema import migrate  # noqa: PLC0415
 
     context.start_logging()
     settings = context.settings(require_keys=False)
     warehouse = open_warehouse(settings.warehouse)
     try:
         if as_sql:
-            click.echo(migration_sql(warehouse, to), nl=False)
+            _print_sql(warehouse, to)
             return
         before, after = migrate(warehouse, to, keep_data=not drop_data)
     finally:
@@ -41,3 +46,25 @@ def command(context: Context, to: str, as_sql: bool, drop_data: bool) -> None:  
         click.echo(f"the schema of {warehouse.place} is at {after or 'base'} already")
     else:
         click.echo(f"the schema of {warehouse.place} went from {before or 'nothing'} to {after or 'base'}")
+
+
+def _print_sql(warehouse: Warehouse, to: str) -> None:
+    from etl.errors import SchemaNotAtHead, WarehouseError  # noqa: PLC0415
+    from etl.warehouse.schema import Present, look, migration_sql  # noqa: PLC0415
+
+    try:
+        present = look(warehouse)
+    except SchemaNotAtHead:
+        raise
+    except WarehouseError as error:
+        if to == "base":  # the way down depends on where it begins
+            raise
+        present = Present()
+        click.echo(f"warning: {error}; so this is the DDL from the very beginning", err=True)
+    if ddl := migration_sql(warehouse, to, present):
+        click.echo(ddl, nl=False)
+    else:
+        where = present.revision or "base"
+        click.echo(
+            f"the schema of {warehouse.place} is at {where} already: there is nothing to run", err=True
+        )

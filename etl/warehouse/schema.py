@@ -6,12 +6,16 @@ Alembic is imported only where a migration runs: a sync need not pay for it.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.schema import CreateSchema
 
 import etl
 from etl.errors import SchemaNotAtHead, UsageError, WarehouseError
@@ -127,6 +131,19 @@ def _missing(connection: Connection) -> list[str]:
     return missing
 
 
+@contextmanager
+def migrating(warehouse: Warehouse) -> Iterator[Connection]:
+    """The transaction of a migration: no other goes on beside it, and the schema it works in exists.
+
+    Looked for first: even where it exists, CREATE SCHEMA asks for rights that its owner need not have.
+    """
+    with warehouse.writing() as connection:
+        warehouse.dialect.lock_schema(connection)
+        if warehouse.schema and not inspect(connection).has_schema(warehouse.schema):
+            connection.execute(CreateSchema(warehouse.schema))
+        yield connection
+
+
 def migrate(
     warehouse: Warehouse, to: str = "head", *, keep_data: bool = False
 ) -> tuple[str | None, str | None]:
@@ -138,22 +155,13 @@ def migrate(
     from alembic import command  # noqa: PLC0415
 
     _require_known(to)
-    if warehouse.schema:
-        with warehouse.engine.connect() as connection, warehouse.opening():
-            connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{warehouse.schema}"')
-            connection.commit()
-    with warehouse.writing() as connection:
-        warehouse.dialect.lock_schema(connection)
+    with migrating(warehouse) as connection:
         before = revision_of(connection)
-        if standing(before) is Schema.AHEAD:
-            raise SchemaNotAtHead(
-                f"the schema of {warehouse.place} is {Schema.AHEAD.value} (it is at {before})",
-                remedy="upgrade ontora-etl",
-            )
+        _refuse_ahead(warehouse, before)
         config = _alembic_config()
         config.attributes["connection"] = connection
-        target = "head" if to == "head" else _padded(to)
-        if target != "head" and before is not None and (target == "base" or target < before):
+        target = revisions()[-1] if to == "head" else _padded(to)
+        if _is_down(target, before):
             filled = _filled_tables(connection) if keep_data else set()
             command.downgrade(config, target)
             if lost := sorted(filled - set(inspect(connection).get_table_names())):
@@ -167,25 +175,78 @@ def migrate(
     return before, after
 
 
+def _refuse_ahead(warehouse: Warehouse, revision: str | None) -> None:
+    if standing(revision) is Schema.AHEAD:
+        raise SchemaNotAtHead(
+            f"the schema of {warehouse.place} is {Schema.AHEAD.value} (it is at {revision})",
+            remedy="upgrade ontora-etl",
+        )
+
+
 def _filled_tables(connection: Connection) -> set[str]:
     """Those tables that hold rows, without those that the next syncs fill by themselves."""
     names = set(inspect(connection).get_table_names()) & metadata.tables.keys() - _REFILLED
     return {name for name in names if connection.execute(text(f"SELECT 1 FROM {name} LIMIT 1")).first()}
 
 
-def migration_sql(warehouse: Warehouse, to: str = "head", since: str | None = None) -> str:
-    """The DDL that `migrate` would run, from revision `since` on; touches nothing."""
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What there is already, for DDL that someone else will run."""
+
+    revision: str | None = None
+    has_schema: bool = False
+
+
+def look(warehouse: Warehouse) -> Present:
+    """What the warehouse holds; where there is none, nothing is made in order to look.
+
+    Raises SchemaNotAtHead where it is ahead, WarehouseError where it cannot be reached.
+    """
+    if warehouse.dialect.name == "sqlite":
+        with warehouse.opening():
+            file = Path(warehouse.place)
+            if not file.exists() or not file.stat().st_size:
+                return Present()
+    with warehouse.reading() as connection:
+        revision = revision_of(connection)
+        has_schema = bool(warehouse.schema) and inspect(connection).has_schema(warehouse.schema)
+    _refuse_ahead(warehouse, revision)
+    return Present(revision, has_schema)
+
+
+def migration_sql(warehouse: Warehouse, to: str, present: Present) -> str:
+    """The DDL that `migrate` would run on what is present; empty where nothing is left to do."""
     from alembic import command  # noqa: PLC0415
 
     _require_known(to)
+    since = present.revision
+    target = revisions()[-1] if to == "head" else _padded(to)
+    if target == (since or "base"):
+        return ""
     out = io.StringIO()
     config = _alembic_config(out)
     config.attributes["dialect_name"] = warehouse.dialect.name
-    target = "head" if to == "head" else _padded(to)
-    down = since is not None and target != "head" and (target == "base" or target < since)
-    span = f"{since}:{target}" if since else target
-    (command.downgrade if down else command.upgrade)(config, span, sql=True)
-    return out.getvalue()
+    config.attributes["first"] = _statements_before(warehouse.schema, present)
+    if _is_down(target, since):
+        command.downgrade(config, f"{since}:{target}", sql=True)
+    else:
+        command.upgrade(config, f"{since or 'base'}:{target}", sql=True)
+    # A step down to base leaves that table behind, empty.
+    return out.getvalue().replace(
+        f"CREATE TABLE {_VERSION_TABLE}", f"CREATE TABLE IF NOT EXISTS {_VERSION_TABLE}"
+    )
+
+
+def _statements_before(schema: str, present: Present) -> list[str]:
+    if not schema:
+        return []
+    name = '"' + schema.replace('"', '""') + '"'
+    create = [] if present.has_schema else [f"CREATE SCHEMA IF NOT EXISTS {name}"]
+    return [*create, f"SET search_path TO {name}"]
+
+
+def _is_down(target: str, since: str | None) -> bool:
+    return since is not None and (target == "base" or target < since)
 
 
 def _alembic_config(out: io.StringIO | None = None) -> Config:

@@ -215,6 +215,35 @@ def test_migrate_sql_prints_the_ddl_and_touches_nothing(either: Program, api: St
         assert either.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
 
 
+def test_migrate_sql_prints_only_what_is_left(either: Program, api: StandIn) -> None:
+    either.configure(api.base_url, "acme")
+    either.run("migrate", "--to", "2")
+    done = either.run("migrate", "--sql")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert re.findall(r"CREATE TABLE (\w+)", done.stdout) == ["interview_digests", "webhook_deliveries"]
+    down = either.run("migrate", "--to", "1", "--sql")
+    assert (down.exit_code, down.stderr) == (0, "")
+    assert re.findall(r"(?:CREATE|DROP) TABLE .*", down.stdout) == ["DROP TABLE interviews_history;"]
+    assert either.rows("SELECT version_num FROM alembic_version") == [("0002",)]
+    either.run("migrate")
+    done = either.run("migrate", "--sql")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "already" in done.stderr
+
+
+def test_migrate_sql_of_a_warehouse_out_of_reach_begins_at_the_beginning(
+    program: Program, api: StandIn
+) -> None:
+    program.configure(api.base_url, "acme", warehouse={"url": "postgresql://127.0.0.1:1/none"})
+    done = program.run("migrate", "--sql")
+    assert done.exit_code == 0
+    assert set(re.findall(r"CREATE TABLE (\w+)", done.stdout)) >= _CONTRACT_TABLES
+    assert done.stderr.startswith("warning: cannot use the warehouse at postgresql://127.0.0.1:1/none: ")
+    assert "the very beginning" in done.stderr
+    down = program.run("migrate", "--sql", "--to", "base")
+    assert (down.exit_code, down.stdout) == (3, "")
+
+
 # --- status, runs, rejects ---
 
 

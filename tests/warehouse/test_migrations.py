@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sqlite3
+import subprocess
+import sys
 import timeit
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
+from etl.config import Warehouse as WarehouseSettings
 from etl.errors import SchemaNotAtHead, UsageError
+from etl.secret import Secret
 from etl.tables import interviews, interviews_history, metadata, rejected_rows, sync_runs, workspaces
-from etl.warehouse import Warehouse
+from etl.warehouse import Warehouse, open_warehouse
 from etl.warehouse.schema import (
     _alembic_config,
+    ensure_schema,
+    look,
     migrate,
     migration_sql,
     require_head,
@@ -25,6 +36,7 @@ from etl.warehouse.schema import (
     revisions,
 )
 from tests.load.house import B, House, body, made, workspace
+from tests.postgres import PostgresServer
 
 
 @pytest.fixture
@@ -149,23 +161,112 @@ def test_postgres_carries_every_comment(postgres_url: str) -> None:
     house.close()
 
 
-def test_the_printed_ddl_builds_the_same_schema(house: House) -> None:
+def test_the_printed_ddl_takes_every_step_down_and_up(house: House) -> None:
+    _live_a_little(house)
+    before = {table.name: house.rows(table) for table in (interviews, interviews_history)}
+    for here in (*reversed(revisions()[1:-1]), *revisions()[2:]):
+        _run_printed(house, here)
+        assert _revision(house.warehouse) == here
+    require_head(house.warehouse)
+    assert {table.name: house.rows(table) for table in (interviews, interviews_history)} == before
+    assert migration_sql(house.warehouse, "head", look(house.warehouse)) == ""
+
+
+@pytest.mark.parametrize("printed", [True, False])
+def test_the_printed_ddl_builds_the_same_schema(house: House, printed: bool) -> None:
     with house.warehouse.reading() as connection:
         names = [*metadata.tables, "alembic_version"]
         before = {name: _shape(connection, name) for name in names}
-    ddl = migration_sql(house.warehouse)
-    migrate(house.warehouse, "base")
-    with house.warehouse.engine.connect() as connection:
-        driver: Any = connection.connection.driver_connection
-        if house.warehouse.dialect.name == "sqlite":
-            driver.executescript("DROP TABLE alembic_version;" + ddl)
-        else:
-            driver.execute("DROP TABLE alembic_version;" + ddl)
-            driver.commit()
+    if printed:
+        _run_printed(house, "base")
+        with house.warehouse.reading() as connection:
+            assert set(inspect(connection).get_table_names()) <= {"alembic_version"}
+            assert inspect(connection).get_view_names() == []
+    else:
+        migrate(house.warehouse, "base")
+    assert migration_sql(house.warehouse, "base", look(house.warehouse)) == ""
+    _run_printed(house, "head")
     require_head(house.warehouse)
     with house.warehouse.reading() as connection:
         assert {name: _shape(connection, name) for name in names} == before
     assert house.load(workspace(), body(made(3))).counts.inserted == 3
+
+
+def _run_printed(house: House, to: str) -> None:
+    ddl = migration_sql(house.warehouse, to, look(house.warehouse))
+    house.warehouse.close()
+    if house.warehouse.dialect.name == "sqlite":
+        with closing(sqlite3.connect(house.warehouse.place)) as database:
+            database.executescript(ddl)
+    else:
+        with psycopg.connect(house.url, autocommit=True) as connection:
+            connection.execute(ddl.encode())
+
+
+def test_nothing_is_printed_for_a_warehouse_that_is_ahead(house: House) -> None:
+    with house.warehouse.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaNotAtHead, match="ahead"):
+        look(house.warehouse)
+
+
+# --- a schema of its own ---
+
+_THERE = "SELECT count(*) FROM pg_tables WHERE schemaname = 'Ours' AND tablename = 'interviews'"
+
+
+def _in_schema(url: str) -> Warehouse:
+    return open_warehouse(WarehouseSettings(url=Secret(url), schema="Ours"))
+
+
+def test_the_printed_ddl_makes_its_schema_and_stays_inside(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    with (
+        closing(_in_schema(postgres_url)) as warehouse,
+        postgres_server.connect(postgres_url) as someone,
+    ):
+        ddl = migration_sql(warehouse, "2", look(warehouse))
+        assert 'CREATE SCHEMA IF NOT EXISTS "Ours"' in ddl
+        someone.execute(ddl.encode())
+        ddl = migration_sql(warehouse, "head", look(warehouse))
+        assert "CREATE SCHEMA" not in ddl
+    with closing(_in_schema(postgres_url)) as warehouse, postgres_server.connect(postgres_url) as someone:
+        someone.execute(ddl.encode())
+        ensure_schema(warehouse, auto_migrate=False)
+        assert someone.execute(_THERE).fetchone() == (1,)
+        assert someone.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (
+            0,
+        )
+
+
+def test_alembic_on_the_command_line_makes_the_schema(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    refused = _alembic("postgresql://127.0.0.1:1/none")
+    assert "FAILED: cannot use the warehouse" in refused.stdout
+    assert refused.stderr == ""  # no traceback
+    done = _alembic(postgres_url)
+    assert done.returncode == 0, done.stderr
+    with postgres_server.connect(postgres_url) as someone:
+        assert someone.execute(_THERE).fetchone() == (1,)
+    with closing(_in_schema(postgres_url)) as warehouse:
+        require_head(warehouse)
+
+
+def _alembic(url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("alembic"), "upgrade", "head"],
+        cwd=Path(__file__).parents[2],
+        env={
+            "PATH": os.defpath,
+            "ONTORA_ETL_WAREHOUSE_URL": url,
+            "ONTORA_ETL_WAREHOUSE_SCHEMA": "Ours",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("unknown", ["7777", "0001x", "hea"])
