@@ -82,7 +82,7 @@ VIEWS = (
             ),
             _always("created_day", "date", "UTC day of created_at"),
             _always("created_week", "date", "The Monday of the week of created_day"),
-            _always("age_days", "integer", "Days from created_day to today (UTC)"),
+            _always("age_days", "bigint", "Days from created_day to today (UTC)"),
         ),
     ),
     View(
@@ -107,9 +107,7 @@ VIEWS = (
             ),
             _always("is_current", "boolean", "Whether this is the present version: one per interview"),
             _always("valid_from_day", "date", "UTC day of _valid_from"),
-            _always(
-                "days_ago", "integer", "Days from valid_from_day to today: 0 is today, 1 yesterday (UTC)"
-            ),
+            _always("days_ago", "bigint", "Days from valid_from_day to today: 0 is today, 1 yesterday (UTC)"),
             _always(
                 "days_since_created",
                 "double precision",
@@ -129,7 +127,7 @@ VIEWS = (
                 "boolean",
                 "Whether it is the last day of its week so far: a Sunday, or today",
             ),
-            _always("days_ago", "integer", "Days from day to today: 0 is today, 1 yesterday (UTC)"),
+            _always("days_ago", "bigint", "Days from day to today: 0 is today, 1 yesterday (UTC)"),
             _always("id", "uuid", "The interview"),
             _always("workspace_id", "uuid", "The workspace it belonged to"),
             _maybe("project_id", "uuid", "The project that grouped it, if any"),

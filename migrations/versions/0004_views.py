@@ -39,7 +39,7 @@ _POSTGRES = _Dialect(
     day=lambda instant: f"CAST({instant} AT TIME ZONE 'UTC' AS date)",
     week=lambda day: f"{day} - CAST(extract(isodow FROM {day}) AS integer) + 1",
     is_sunday=lambda day: f"extract(isodow FROM {day}) = 7",
-    days_between=lambda start, end: f"{end} - {start}",
+    days_between=lambda start, end: f"CAST({end} - {start} AS bigint)",
     epoch=lambda instant: f"CAST(floor(extract(epoch FROM {instant})) AS bigint)",
     # A sum that no double can hold is no sum of people: null, rather than an error that hides the row.
     exact_sum=lambda number: (

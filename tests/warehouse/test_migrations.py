@@ -161,6 +161,18 @@ def test_postgres_carries_every_comment(postgres_url: str) -> None:
     house.close()
 
 
+@pytest.mark.postgres
+def test_every_integer_column_has_64_bits(postgres_url: str) -> None:
+    house = House(postgres_url)
+    query = """
+        SELECT coalesce(string_agg(table_name || '.' || column_name, ', '), '')
+        FROM information_schema.columns
+        WHERE table_schema = current_schema() AND data_type IN ('integer', 'smallint', 'numeric')
+    """
+    assert house.ask(query) == ""
+    house.close()
+
+
 def test_the_printed_ddl_takes_every_step_down_and_up(house: House) -> None:
     _live_a_little(house)
     before = {table.name: house.rows(table) for table in (interviews, interviews_history)}
