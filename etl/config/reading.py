@@ -16,6 +16,7 @@ from etl.config.workspaces import read_workspaces
 from etl.errors import ConfigError
 
 _WORKSPACES = "workspaces"
+_NOTIFY_VARIABLE = "ONTORA_ETL_NOTIFY_URL"
 
 
 def load_settings(path: Path, environ: Mapping[str, str], *, require_keys: bool = True) -> Settings:
@@ -42,7 +43,7 @@ def load_settings(path: Path, environ: Mapping[str, str], *, require_keys: bool 
         sync=sync,
         run=Run(**found["run"]),
         serve=serve,
-        notify=Notify(**found["notify"]),
+        notify=_notify(reading, found["notify"]),
         warnings=tuple(reading.warnings),
     )
 
@@ -68,6 +69,13 @@ def _section(reading: Reading, section: str, given: object) -> dict[str, Any]:
     if section in FROM_ENVIRONMENT:
         found |= read_overrides(reading, section, SECTIONS[section])
     return found
+
+
+def _notify(reading: Reading, found: dict[str, Any]) -> Notify:
+    """Who is told: exporting the usual variable is enough where the file names none."""
+    if "webhook_url_env" not in found and reading.environ.get(_NOTIFY_VARIABLE, "").strip():
+        return Notify(**found, webhook_url_env=_NOTIFY_VARIABLE)
+    return Notify(**found)
 
 
 # --- what two keys say together ---

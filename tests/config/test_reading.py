@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from etl.config import Settings, Warehouse, find_config, load_settings
+from etl.config import Notify, Settings, Warehouse, find_config, load_settings
 from etl.errors import ConfigError
 from etl.secret import Secret
 from tests.config.loading import ENVIRON, ID, KEY, OTHER_ID, WORKSPACE, faults, load, without_privileges
@@ -153,7 +153,22 @@ def test_all_of_serve_run_notify_and_the_filters() -> None:
     assert workspace.webhook_secret_env == "HOOK"
     assert settings.run.grace_seconds == 5
     assert (settings.serve.listen, settings.serve.token_env) == ("[::1]:0", "TOKEN")
-    assert settings.notify.after_failures == 1
+    assert settings.notify == Notify("URL", 1, "BEAT")
+
+
+@pytest.mark.parametrize(
+    ("section", "exported", "expected"),
+    [
+        ("", "https://hooks.example/x", "ONTORA_ETL_NOTIFY_URL"),
+        ("[notify]\nafter_failures = 2\n", "https://hooks.example/x", "ONTORA_ETL_NOTIFY_URL"),
+        ("", " ", ""),
+        ('[notify]\nwebhook_url_env = "OTHER"\n', "https://hooks.example/x", "OTHER"),
+        ('[notify]\nwebhook_url_env = ""\n', "https://hooks.example/x", ""),
+    ],
+)
+def test_exporting_the_notify_url_is_enough(section: str, exported: str, expected: str) -> None:
+    settings = load(section + WORKSPACE, ONTORA_ETL_NOTIFY_URL=exported)
+    assert settings.notify.webhook_url_env == expected
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,12 @@ def test_it_has_every_key_and_no_other() -> None:
 
 
 def test_its_commented_values_are_the_defaults(template: Path) -> None:
-    defaults = load_settings(template, _ENVIRON)
+    environ = _ENVIRON | {"ONTORA_ETL_NOTIFY_URL": "https://hooks.example/x"}
+    defaults = load_settings(template, environ)
     text = _uncommented().replace('api_key_file = "/run/secrets/acme"', "")
     text = text.replace('schedule = "0 * * * *"', 'schedule = "*/15 * * * *"')  # its example in the workspace
     template.write_text(text, encoding="utf-8")
-    assert load_settings(template, _ENVIRON) == defaults
+    assert load_settings(template, environ) == defaults
 
 
 def test_its_lines_fit_a_terminal() -> None:
