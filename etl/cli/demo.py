@@ -26,7 +26,7 @@ def command(context: Context, folder: Path | None) -> int:
     Example:
       ontora-etl demo --dir /tmp/ontora-demo
     """
-    from etl.cli.render import print_table  # noqa: PLC0415
+    from etl.cli.render import print_panel, print_table  # noqa: PLC0415
     from etl.cli.sync import show_reports  # noqa: PLC0415
     from etl.demo import QUERIES, run_demo  # noqa: PLC0415
 
@@ -48,9 +48,20 @@ def command(context: Context, folder: Path | None) -> int:
     ]
     if warnings:
         print_table("Warnings", ("workspace", "warning"), warnings, "")
-    click.echo(f"\n3. The database is {demo.database}; its configuration is {demo.config}.")
-    click.echo(f"   Look around with: ontora-etl --config {demo.config} status (or runs, or rejects)")
-    click.echo(f"   Paste one of these into: sqlite3 {demo.database}\n")
+    click.echo("\n3. All of it stays on this machine:\n")
+    print_panel(
+        "Look around",
+        [
+            "The database, and the configuration that it was synced by:",
+            f"  {demo.database}",
+            f"  {demo.config}",
+            "How fresh it is (or with runs, or rejects):",
+            f"  ontora-etl --config {demo.config} status",
+            "To paste one of the queries below into:",
+            f"  sqlite3 {demo.database}",
+        ],
+    )
+    click.echo()
     for question, query in QUERIES:
         click.echo(f"-- {question}\n{query}\n")
     return 1 if any(report.status != "succeeded" for report in (*demo.first, *demo.second)) else 0

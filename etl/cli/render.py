@@ -1,4 +1,4 @@
-"""How answers look: tables on a terminal, plain lines when piped, JSON when asked."""
+"""How answers look: tables and panels on a terminal, plain lines when piped, JSON when asked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +25,7 @@ STATUS_STYLES = {
 # Folded where the terminal is narrow, but not below so many characters.
 _FREE_TEXT = {"workspace": 10, "workspace_name": 10, "message": 30, "warning": 40}
 _GAP = 2
+_FRAME = 4
 
 
 def console() -> Console:
@@ -75,6 +78,19 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(_glance(row[c]), style=STATUS_STYLES.get(str(row[c]), "")) for c in shown))
     out.print(table)
+
+
+def print_panel(title: str, lines: Sequence[str]) -> None:
+    """Lines worth a second look: framed on a terminal that has room for each of them, as they are elsewhere.
+
+    Never folded: some of them are there to be copied.
+    """
+    out = console()
+    if not out.is_terminal or max(map(cell_len, lines)) + _FRAME > out.width:
+        for line in lines:
+            click.echo(line)
+        return
+    out.print(Panel(Text("\n".join(lines)), title=title, title_align="left", expand=False))
 
 
 def _fitting(

@@ -131,6 +131,8 @@ def _show(reports: Sequence[Report], *, as_json: bool, dry_run: bool) -> None:
             for report in reports:
                 _show_changes(report)
             click.echo("dry run: nothing was written")
+        else:
+            _show_hint(reports)
 
 
 def _log(reports: Sequence[Report], log_format: str) -> None:
@@ -164,6 +166,14 @@ def show_reports(reports: Sequence[Report]) -> None:
     always = ("workspace", "status", "received", "inserted", "updated", "unchanged", "seconds")
     columns = [c for c in (rows[0] if rows else {}) if c in always or any(row[c] for row in rows)]
     print_table("Sync", columns, rows, "no workspace is enabled", optional=_LESS_WANTED)
+
+
+def _show_hint(reports: Sequence[Report]) -> None:
+    from etl.cli.render import print_panel  # noqa: PLC0415
+
+    if rejected := sum(report.counts.rejected for report in reports):
+        rows = "1 row" if rejected == 1 else f"{rejected} rows"
+        print_panel("Rejected", [f"{rows} could not be loaded; which, and why: ontora-etl rejects"])
 
 
 def _changes(report: Report) -> list[dict[str, object]]:

@@ -339,8 +339,15 @@ def test_demo_prints_a_path_and_three_queries_that_work(program: Program) -> Non
     assert "holds a demo already" in again.stderr
 
 
+def test_sync_says_where_to_look_for_what_was_rejected(synced: Program) -> None:
+    hint = "1 row could not be loaded; which, and why: ontora-etl rejects\n"
+    assert synced.run("sync").stdout.endswith(f"\n{hint}")
+    for words in (["sync", "--json"], ["sync", "--dry-run"], ["sync", "globex"]):
+        assert "could not be loaded" not in synced.run(*words).stdout
+
+
 def test_piped_output_is_plain(synced: Program) -> None:
-    for words in (["sync"], ["status"], ["runs"], ["rejects"], ["check"], ["--help"]):
+    for words in (["sync"], ["status"], ["runs"], ["rejects"], ["check"], ["demo"], ["--help"]):
         done = synced.run(*words, env={"TERM": "xterm-256color"})
         assert done.stdout
         assert not re.search(r"[\x1b│┃━─]", done.stdout + done.stderr)

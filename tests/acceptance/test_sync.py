@@ -261,7 +261,7 @@ def test_twenty_workspaces_and_nothing_is_written_twice(api: StandIn, either: Pr
         assert all(fates(e) == {"received": 500, "unchanged": 500} for e in again.json["workspaces"])
         assert _versions(either) == before
     check = either.run("check")
-    assert (check.exit_code, check.stdout.count("ok  ")) == (0, 23)
+    assert (check.exit_code, check.stdout.count("ok  ")) == (0, 24)
     states = either.run("status", "--json").json["workspaces"]
     assert {(state["active"], state["last_status"]) for state in states} == {(500, "succeeded")}
     assert len(either.run("runs", "--limit", "100", "--json").json) == 60

@@ -44,3 +44,12 @@ def test_a_table_fits(synced: Program, command: str, whole: list[str], columns: 
     assert max(map(len, table)) <= columns
     assert not [word for word in whole if word not in "\n".join(table)]
     assert "…" not in "".join(table)
+
+
+def test_what_deserves_a_second_look_is_framed_where_it_fits(program: Program) -> None:
+    seen = _STYLE.sub("", on_a_terminal(program, "demo", "--dir", "here"))
+    assert re.search(r"^╭─ Look around ─+╮\s*$", seen, re.MULTILINE)
+    assert re.search(r"^│   sqlite3 here/warehouse.db +│\s*$", seen, re.MULTILINE)
+    narrow = _STYLE.sub("", on_a_terminal(program, "demo", "--dir", "a/longer/path/than/it/fits", columns=60))
+    assert "\n  sqlite3 a/longer/path/than/it/fits/warehouse.db" in narrow
+    assert "│" not in narrow
