@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types migrations-check bench bench-growth bench-peers stress dbt deploy-check docs wheel-test constraints clean
+.PHONY: help demo test oldest lint types migrations-check bench bench-growth bench-peers stress dbt deploy-check docs wheel-test constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -20,6 +20,9 @@ demo: $(VENV)/.ready ## sync a local stand-in of the API into SQLite, with no ac
 
 test: $(VENV)/.ready ## run every test but the long stress runs, on SQLite and a real Postgres (WORKERS=2)
 	$(BIN)/pytest -n $(WORKERS) -m 'not stress'
+
+oldest: ## run the tests of the road on the oldest allowed version of every dependency
+	WORKERS=$(WORKERS) .ci/oldest
 
 lint: $(VENV)/.ready ## check style and formatting
 	$(BIN)/ruff check .

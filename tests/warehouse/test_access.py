@@ -127,6 +127,12 @@ def test_columns_and_tables_added_by_hand_harm_nothing(house: House) -> None:
 # --- 60: roles ---
 
 
+@pytest.mark.parametrize("spelled", ["postgresql://db", "postgresql+psycopg://db"])
+def test_the_driver_is_ours_however_the_address_is_spelled(spelled: str) -> None:
+    with closing(open_warehouse(WarehouseSettings(url=Secret(spelled)))) as warehouse:
+        assert warehouse.engine.url.drivername == "postgresql+psycopg"
+
+
 @pytest.fixture
 def role(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
     """A role that may log in and no more; and the database at head, with five interviews."""
