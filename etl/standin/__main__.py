@@ -25,14 +25,24 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="write a configuration for these workspaces to this file")
     words = parser.parse_args()
     names = [f"ws-{number:02}" for number in range(1, words.workspaces + 1)]
-    with StandIn(port=words.port, gzip=words.gzip) as api:
+    try:
+        standin = StandIn(port=words.port, gzip=words.gzip)
+    except (OSError, OverflowError) as error:  # the port is taken, or no port at all
+        why = error.strerror if isinstance(error, OSError) else error
+        parser.error(f"cannot listen on port {words.port} ({why}): name another one with --port")
+    with standin as api:
         api.latency_seconds = words.latency
         for name in names:
             workspace_id = uuid.uuid5(_NAMESPACE, name)
             interviews = generate_interviews(words.interviews, workspace_id=workspace_id)
             api.add_workspace(workspace_id, key=_KEY, interviews=interviews)
         if words.config:
-            words.config.write_text(_configuration(api.base_url, names), encoding="utf-8")
+            try:
+                words.config.write_text(_configuration(api.base_url, names), encoding="utf-8")
+            except OSError as error:
+                parser.error(
+                    f"cannot write {words.config} ({error.strerror}): name another one with --config"
+                )
         sys.stdout.write(f"export ONTORA_API_KEY={_KEY}\nserving {api.base_url} until Ctrl-C\n")
         sys.stdout.flush()
         try:

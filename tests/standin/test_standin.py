@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tracemalloc
 import uuid
 from collections.abc import Iterator
@@ -123,3 +125,21 @@ def test_an_answer_is_written_in_constant_memory_and_served_from_the_file(
     tracemalloc.stop()
     api.set_body(WORKSPACE, path)
     assert get(api).json() == json.loads(path.read_bytes())
+
+
+def test_started_on_a_port_that_is_taken_it_says_so(api: StandIn) -> None:
+    port = api.base_url.rpartition(":")[2]
+    words = [sys.executable, "-m", "etl.standin", "--port", port, "--workspaces", "1", "--interviews", "1"]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert f"port {port} (Address already in use)" in done.stderr
+    assert "--port" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_configuration_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "missing" / "demo.toml"
+    words = [sys.executable, "-m", "etl.standin", "--port", "0", "--interviews", "1", "--config", str(place)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert f"cannot write {place} (No such file or directory)" in done.stderr
