@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,3 +127,17 @@ def test_every_dependency_is_pinned_and_hashed() -> None:
     assert entries
     for entry in entries:
         assert re.match(r"[a-z0-9.-]+==\S+ (; [^\\]+)?\\\n +--hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+def test_the_source_distribution_holds_the_package_alone(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    (archive,) = tmp_path.iterdir()
+    with tarfile.open(archive) as opened:
+        names = [Path(*Path(name).parts[1:]) for name in opened.getnames()]
+    assert {name.parts[0] for name in names} - {".gitignore", "PKG-INFO"} == {
+        "README.md",
+        "etl",
+        "migrations",
+        "pyproject.toml",
+    }
