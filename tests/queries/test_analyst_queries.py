@@ -109,23 +109,36 @@ def test_overdue_names_those_with_open_contacts(story: Twins) -> None:
 
 
 def test_the_table_of_past_days_grows_by_the_days_it_lacks(twins: Twins) -> None:
-    (block,) = [block for block in _blocks() if block.startswith("CREATE TABLE")]
-    create, index, nightly = (statement for statement in block.split(";") if statement.strip())
+    create, index, nightly = _table_of_past_days()
     first = interviews_of("acme", 3)
     twins.sync("acme", days_ago(4, hour=12), first)
-    for warehouse in twins.warehouses:
-        with warehouse.writing() as connection:
-            for statement in (
-                create,
-                index,
-                "DELETE FROM interview_days WHERE day = (SELECT max(day) FROM interview_days)",
-                nightly,
-                nightly,
-            ):
-                connection.exec_driver_sql(statement.replace("%", "%%"))
+    last_day = "DELETE FROM interview_days WHERE day = (SELECT max(day) FROM interview_days)"
+    _execute(twins, create, index, last_day, nightly, nightly)
 
     kept = twins.rows("SELECT * FROM interview_days ORDER BY day, id")
 
     columns = ", ".join(kept[0])
     assert kept == twins.rows(f"SELECT {columns} FROM interview_daily WHERE days_ago > 0 ORDER BY day, id")
     assert len(kept) == 4 * 3
+
+
+def test_the_table_of_past_days_fills_where_it_was_made_before_the_first_sync(twins: Twins) -> None:
+    create, index, nightly = _table_of_past_days()
+    _execute(twins, create, index)
+    twins.sync("acme", days_ago(2, hour=12), interviews_of("acme", 3))
+    _execute(twins, nightly)
+
+    assert twins.rows("SELECT count(*) AS days FROM interview_days") == [{"days": 2 * 3}]
+
+
+def _table_of_past_days() -> list[str]:
+    """The statements that make it, index it, and fill it each night."""
+    (block,) = [block for block in _blocks() if block.startswith("CREATE TABLE")]
+    return [statement for statement in block.split(";") if statement.strip()]
+
+
+def _execute(twins: Twins, *statements: str) -> None:
+    for warehouse in twins.warehouses:
+        with warehouse.writing() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement.replace("%", "%%"))
