@@ -22,7 +22,7 @@ import uuid
 from pathlib import Path
 
 from etl.standin import StandIn, generate_interviews
-from tests.deploy.crontab import jobs
+from tests.deploy import crontab
 from tests.deploy.image_steps import instructions
 
 BIN = Path(sys.executable).parent
@@ -76,30 +76,17 @@ def wait_until(port: int, path: str, wanted: str, daemon: subprocess.Popen[bytes
     return sys.exit(f"  wrong: {path} does not show {wanted!r}: {last[:2000]}")
 
 
-def as_cron(command: str, config: Path) -> subprocess.CompletedProcess[str]:
-    """By sh, with nearly no environment but the crontab's own variables, here with our places."""
-    folder = config.parent
-    variables = {"PATH": f"{BIN}:/usr/bin:/bin", "ONTORA_ETL_CONFIG": str(config), "HOME": str(folder)}
-    return subprocess.run(
-        ["/bin/sh", "-c", command],
-        env=variables,
-        cwd=folder,
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,  # cron mails both
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-
-
 def try_crontab(config: Path) -> None:
     content = config.read_text()
-    for schedule, command in jobs():
-        done = as_cron(command, config)
+    folder = config.parent
+    (folder / "keys.env").touch(mode=0o600)  # the key is in a file of its own
+    places = {crontab.PROGRAM_FOLDER: BIN, crontab.CONFIG_FOLDER: folder, crontab.STATE_FOLDER: folder}
+    for schedule, command in crontab.jobs():
+        done = crontab.as_cron(command, folder, places, crontab.variables())
         require(done.returncode == 0, f"cron: {command!r} ended with {done.returncode}: {done.stdout}")
         require(not done.stdout, f"cron: {command!r} would mail: {done.stdout}")
         config.write_text(content.replace("[warehouse]", "[warehose]"))
-        done = as_cron(command, config)
+        done = crontab.as_cron(command, folder, places, crontab.variables())
         config.write_text(content)
         require("warehose" in done.stdout, f"cron: {command!r} is quiet about a bad configuration")
         say(f"cron: {schedule}  {command}: quiet when all is well, speaks when not")
