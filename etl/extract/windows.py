@@ -63,7 +63,7 @@ def windows(file: IO[bytes], window_bytes: int = WINDOW_BYTES) -> Iterator[Windo
         read = file.read(wanted - len(text)) if wanted > len(text) else b""
         text += read
         if not read:
-            if first and text.rstrip(_BLANK) == b"]":
+            if first and text.strip(_BLANK) == b"]":
                 raise _not_an_array("a comma stands before the closing bracket")
             yield _last(text, first)
             return

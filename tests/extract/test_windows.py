@@ -75,6 +75,87 @@ def test_an_array_cut_anywhere_is_refused(body: bytes, window_bytes: int, data: 
         elements(body[:end], window_bytes)
 
 
+_SCRAPS = (
+    *(
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ", ",
+        ",,",
+        ":",
+        '"',
+        "\\",
+        " ",
+        "\n",
+        "\t",
+        "1",
+        "-",
+        "e5",
+        "null",
+        "NaN",
+        "//",
+    ),
+    *("},{", "],[", '"x":', '{"a":1}', "[1]", '"},{"', "\\u0000", "\\ud800", "\0", "\ufeff", "é"),
+)
+
+
+_ELEMENTS = (
+    *(
+        '{"a":1}',
+        "{}",
+        '{"a": "},{", "b": [{}, {"c": 1}]}',
+        '"a,b"',
+        '"\\\\"',
+        '"]"',
+        '""',
+        "1",
+        "-1.5e3",
+        "null",
+    ),
+    *("[]", '[{"b":"]"}, 2]', '{"a":"\\ud800"}', '"\\u0000"', '"x\\"},{\\"y"', "12345678901234567890"),
+)
+_BLANKS = st.sampled_from(["", "", "", " ", "\n", "\t  "])
+
+
+@st.composite
+def nearly_arrays(draw: st.DrawFn) -> str:
+    """The text of an array, some of it replaced or lost; often just before its end."""
+    spelled_out = draw(st.lists(st.tuples(_BLANKS, st.sampled_from(_ELEMENTS), _BLANKS), max_size=8))
+    text = f"[{','.join(map(''.join, spelled_out))}]"
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.just(max(text.rfind("]"), 0)) | st.integers(0, len(text)))
+        lost = draw(st.sampled_from([0, 0, 1, 2]))
+        scraps = draw(st.lists(st.sampled_from(_SCRAPS), min_size=lost == 0, max_size=2))
+        text = text[:at] + "".join(scraps) + text[at + lost :]
+    return text
+
+
+def is_array(body: bytes) -> bool:
+    """The verdict of a plain parser on the whole."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        return isinstance(json.loads(body.decode("utf-8-sig"), parse_constant=refuse), list)
+    except ValueError:
+        return False
+
+
+@settings(max_examples=1000, deadline=None)
+@given(nearly_arrays(), st.integers(1, 40))
+def test_any_split_gives_the_verdict_of_a_plain_parser(text: str, window_bytes: int) -> None:
+    body = text.encode()
+    try:
+        read_through(body, window_bytes)
+    except UnexpectedAnswer:
+        assert not is_array(body)
+    else:
+        assert is_array(body)
+
+
 INTERVIEW = {f"field_{number}": "text, with \\ and \u20ac" for number in range(33)}
 BODY = json.dumps(
     [{**INTERVIEW, "id": number, "goal": "},{", "slots": [{"a": 1}, {"b": [2]}]} for number in range(150)]
@@ -124,6 +205,8 @@ def test_21_a_small_body_cut_at_every_byte_fails_each_time(window_bytes: int) ->
         pytest.param(b"[ , {} ]", id="leading-comma-and-blanks"),
         pytest.param(b"[{},]", id="trailing-comma"),
         pytest.param(b"[{} , \n ]", id="trailing-comma-and-blanks"),
+        pytest.param(b'[{"a":"long enough"},]', id="trailing-comma-in-a-window-of-its-own"),
+        pytest.param(b'[{"a":"long enough"}, \n ]', id="trailing-comma-and-blanks-in-a-window-of-their-own"),
         pytest.param(b"[1,,2]", id="two-commas"),
         pytest.param(b"[{},,{}]", id="two-commas-between-objects"),
         pytest.param(b"[,]", id="comma-alone"),
