@@ -111,6 +111,7 @@ def normalize(
         try:
             values = _values(*_decode(raw, workspace_id, notes), notes)
         except _Unfit as unfit:
+            _require_json(raw)
             return Reject(position, _legible_id(raw), unfit.reason, unfit.field, unfit.message, raw.decode())
     except (UnicodeDecodeError, RecursionError, msgspec.DecodeError) as error:
         raise _not_json(position, error) from error
@@ -202,7 +203,6 @@ def _decode_field_by_field(raw: bytes, notes: Notes) -> tuple[Interview, str | N
         fields = decode_fields(raw)
     except msgspec.ValidationError:
         kind = _kind(raw)
-        _refuse_endless_number(raw)
         raise _Unfit("not_an_object", kind, f"expected an interview, got {kind}") from None
     known = {name: fields.pop(name) for name in FIELDS if name in fields}
     for value in known.values():
@@ -220,6 +220,13 @@ def _decode_field_by_field(raw: bytes, notes: Notes) -> tuple[Interview, str | N
     if len(notes.unknown_fields) < _MOST_FIELDS_NAMED:  # an answer may invent a name per row
         notes.unknown_fields.update(fields)
     return interview, _json_text({name: decode_anything(value) for name, value in fields.items()}, "_extra")
+
+
+def _require_json(raw: bytes) -> None:
+    """Read the whole element: what made it unfit left the rest unread, and that may be no JSON at all."""
+    for number in _decimals(decode_anything(raw)):
+        if len(number.as_tuple().digits) > _MOST_DIGITS:
+            raise _endless_number()
 
 
 def _refuse_endless_number(raw: bytes) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from uuid import UUID
 
 import pytest
 
 from etl.errors import UnexpectedAnswer
-from etl.normalize import Notes, Reject
+from etl.normalize import Notes, Reject, normalize
 from tests.normalize.elements import ID, MINIMAL, element, read, rejected, stored
 
 REPLACEMENT = "\ufffd"
@@ -44,6 +45,24 @@ def test_text_is_stored_as_it_is(field: str, raw: str, text: str, replaced: int)
     notes = Notes()
     assert stored(element(**{field: raw}), notes)[field] == text
     assert notes.replaced_characters == replaced
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        pytest.param("9" * 10_000, id="25-long-number"),
+        pytest.param("0." + "9" * 10_000, id="25-long-fraction"),
+        pytest.param(r'"\q"', id="broken-escape"),
+        pytest.param('"\udcff"', id="no-utf-8"),
+    ],
+)
+@pytest.mark.parametrize("where", ["[%s]", '{"id": [%s]}', '{"unknown": {"a": %s}}'])
+def test_what_is_no_json_fails_the_answer_where_the_row_would_be_rejected_too(
+    where: str, inside: str
+) -> None:
+    raw = (where % inside).encode("utf-8", "surrogateescape")
+    with pytest.raises(UnexpectedAnswer):
+        normalize(raw, 0, b"", UUID(int=0), Notes())
 
 
 def test_35_50_mb_of_text() -> None:
