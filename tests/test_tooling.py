@@ -26,7 +26,18 @@ TOP_LEVEL = {
 LONGEST_FILE = 400
 # The rooms of the package, in the order in which a sync walks through them: each may know those before it.
 LEAVES = (
-    *("errors", "secret", "stop", "escapes", "sizes", "meter", "schedule", "column_types", "statement"),
+    *(
+        "errors",
+        "secret",
+        "stop",
+        "escapes",
+        "printable",
+        "sizes",
+        "meter",
+        "schedule",
+        "column_types",
+        "statement",
+    ),
     *("tables", "views", "dictionary", "standin"),
 )
 ROAD = (

@@ -1,11 +1,13 @@
 """An answer other than 200 → the error that says it in the API's own words. Source: "Errors" of the API.
 
-The key is masked should a server echo it.
+The key is masked should a server echo it, and what the server says is made fit for a line: it goes to
+terminals and into the ledger.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -22,21 +24,30 @@ from etl.errors import (
     UnexpectedRedirect,
     WorkspaceForbidden,
 )
+from etl.printable import printable
 from etl.secret import Secret
 
 _LONGEST_DETAIL = 300
+_LONGEST_WORD = 100  # a code, a request id, a host
 
 
 def refusal(response: httpx.Response, body: bytes, key: Secret, key_source: str) -> SyncError:
     """The SyncError for a response whose status is not 200."""
     status = response.status_code
     if 300 <= status < 400:  # noqa: PLR2004
-        where = urlsplit(response.headers.get("location", "")).netloc or "the same host"
+        where = _host(response.extensions.get("location", ""))
         return UnexpectedRedirect(
-            f"the API redirects ({status}) to {where}", remedy="set api.base_url to the API's final address"
+            f"the API redirects ({status}) to {_told(where, key, _LONGEST_WORD)}",
+            remedy="set api.base_url to the API's final address",
         )
     code, detail = _code_and_detail(body)
-    said = _said(response, code, detail).replace(key.reveal(), "***")
+    request_id = response.headers.get("x-request-id", "")
+    words = [
+        f"{status} {_told(code, key, _LONGEST_WORD)}".strip(),
+        _told(detail, key, _LONGEST_DETAIL),
+        f"request id {_told(request_id, key, _LONGEST_WORD)}" if request_id else "",
+    ]
+    said = ", ".join(word for word in words if word)
     if status == HTTPStatus.UNAUTHORIZED:
         return InvalidApiKey(
             f"the API refused the key from {key_source}: {said}", remedy="renew the key there"
@@ -63,14 +74,17 @@ def refusal(response: httpx.Response, body: bytes, key: Secret, key_source: str)
     )
 
 
-def _said(response: httpx.Response, code: str, detail: str) -> str:
-    request_id = response.headers.get("x-request-id", "")
-    words = [
-        f"{response.status_code} {code}".strip(),
-        detail,
-        f"request id {request_id}" if request_id else "",
-    ]
-    return ", ".join(word for word in words if word)
+def _told(text: str, key: Secret, longest: int) -> str:
+    masked = text.replace(key.reveal(), "***")  # before it is cut: half a key must not be seen either
+    return printable(" ".join(masked.split()), longest)
+
+
+def _host(location: str) -> str:
+    try:
+        host = urlsplit(location).netloc.rpartition("@")[2]
+    except ValueError:
+        return "an address that is none"
+    return host or "the same host"
 
 
 def _code_and_detail(body: bytes) -> tuple[str, str]:
@@ -82,9 +96,12 @@ def _code_and_detail(body: bytes) -> tuple[str, str]:
         return "", ""
     code, detail = parsed.get("code"), parsed.get("detail")
     if isinstance(detail, list):  # 422: a list of {loc, msg, type}
-        parts = [problem for problem in detail if isinstance(problem, dict)]
-        detail = "; ".join(
-            f"{'.'.join(map(str, part.get('loc', [])))}: {part.get('msg', '')}" for part in parts
-        )
-    line = " ".join(str(detail or "").split())
-    return str(code or "")[:60], line[:_LONGEST_DETAIL]
+        detail = "; ".join(_problem(part) for part in detail if isinstance(part, dict))
+    return str(code or ""), str(detail or "")
+
+
+def _problem(part: dict[str, Any]) -> str:
+    loc = part.get("loc")
+    place = ".".join(map(str, loc)) if isinstance(loc, list) else str(loc or "")
+    said = str(part.get("msg") or "")
+    return f"{place}: {said}" if place else said

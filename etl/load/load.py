@@ -20,6 +20,7 @@ from etl.load.rejects import resolve_foreign_rejects, see_rejects_again
 from etl.load.stage import stage
 from etl.load.state import State, read_state, write_state
 from etl.meter import Meter
+from etl.printable import LONGEST_NAME, printable
 from etl.stop import Stop
 from etl.warehouse import Dialect
 
@@ -124,8 +125,9 @@ def _outcome(reading: Reading, job: Job, state: State, counts: Counts) -> Outcom
 def _drift_warnings(unknown_fields: tuple[str, ...]) -> list[dict[str, object]]:
     if not unknown_fields:
         return []
-    message = f"fields this program does not know, kept in _extra: {', '.join(unknown_fields)}"
-    return [warning("unknown_fields", message, fields=list(unknown_fields))]
+    names = [printable(name, LONGEST_NAME) for name in unknown_fields]
+    message = f"fields this program does not know, kept in _extra: {', '.join(names)}"
+    return [warning("unknown_fields", message, fields=names)]
 
 
 def _scope_warnings(job: Job, counts: Counts) -> list[dict[str, object]]:

@@ -34,6 +34,16 @@ def test_new_fields_on_every_row_are_kept(house: House, full: bool) -> None:
     assert (again.counts.unchanged, _codes(again.warnings)) == (4, ["unknown_fields"])
 
 
+def test_names_of_new_fields_are_told_on_one_line_and_not_at_length(house: House) -> None:
+    asked, plain = workspace(), made(1)
+    odd = {"a\nb\x1b[31m": 1, "L" * 100_000: 2}
+    (warning,) = house.load(asked, body([plain[0] | odd])).warnings
+    assert warning["fields"] == ["L" * 59 + "…", "a?b?[31m"]
+    assert warning["message"].endswith(f"kept in _extra: {'L' * 59}…, a?b?[31m")
+    assert house.row(plain[0]["id"])["_extra"] == odd
+    assert house.load(asked, body(plain)).warnings == []
+
+
 def test_a_new_field_on_one_row_is_kept_and_goes_again(house: House) -> None:
     asked, plain = workspace(), made(4)
     house.load(asked, body(plain))
