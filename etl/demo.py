@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.config import Settings, load_settings
+from etl.errors import UsageError
 from etl.meter import Meter
 from etl.standin import StandIn, generate_interviews
 from etl.sync import Options, Report, sync_workspaces
@@ -47,15 +49,17 @@ class Demo:
 
 
 def run_demo(folder: Path) -> Demo:
-    """Sync three workspaces, change the world, sync again; everything stays in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Sync three workspaces, change the world, sync again; everything stays in `folder`.
+
+    Raises UsageError where nothing can be written there.
+    """
     database = folder / "warehouse.db"
     with StandIn() as api:
         worlds = {name: _world(name, size) for name, size in _SIZES.items()}
         for name, interviews in worlds.items():
             api.add_workspace(_id(name), key=_KEY + name, interviews=interviews)
         config = folder / "etl.toml"
-        config.write_text(_config(api.base_url, database), encoding="utf-8")
+        _write(config, _config(api.base_url, database))
         environ = {f"ONTORA_API_KEY_{name.upper()}": _KEY + name for name in _SIZES}
         settings = load_settings(config, environ)
         first = _sync(settings, environ)
@@ -63,6 +67,14 @@ def run_demo(folder: Path) -> Demo:
             api.set_interviews(_id(name), _later(name, interviews))
         second = _sync(settings, environ)
     return Demo(first, second, config, database)
+
+
+def _write(config: Path, text: str) -> None:
+    try:
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {config} ({error.strerror})", remedy="name another folder") from None
 
 
 def _sync(settings: Settings, environ: dict[str, str]) -> list[Report]:
@@ -100,6 +112,5 @@ def _later(name: str, interviews: Sequence[dict[str, Any]]) -> list[dict[str, An
 
 def _config(base_url: str, database: Path) -> str:
     workspaces = "".join(f'\n[[workspaces]]\nname = "{name}"\nid = "{_id(name)}"\n' for name in _SIZES)
-    return (
-        f'[api]\nbase_url = "{base_url}"\n\n[warehouse]\nurl = "sqlite:///{database.resolve()}"\n{workspaces}'
-    )
+    url = json.dumps(f"sqlite:///{database.resolve()}", ensure_ascii=False)  # TOML quotes as JSON does
+    return f'[api]\nbase_url = "{base_url}"\n\n[warehouse]\nurl = {url}\n{workspaces}'

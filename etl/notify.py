@@ -148,7 +148,7 @@ def _attempt(method: str, url: Secret, message: Any) -> tuple[str, bool]:
         answer = httpx.request(method, url.reveal(), json=message, timeout=_TIMEOUT_SECONDS)
     except httpx.TransportError as error:
         return type(error).__name__, not isinstance(error, httpx.UnsupportedProtocol)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError, ImportError) as error:
         return type(error).__name__, False
     return ("", False) if answer.is_success else (f"it answered {answer.status_code}", answer.is_server_error)
 

@@ -227,6 +227,26 @@ def test_no_address_fails_nothing(
     assert "sEcReT" not in caplog.text.replace("ServerError", "")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"), [("SSL_CERT_FILE", "/no/such/file"), ("ALL_PROXY", "socks5://127.0.0.1:9")]
+)
+def test_no_way_to_send_fails_nothing(
+    passes: Passes,
+    variable: str,
+    value: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("NO_PROXY", "")
+    environ = {"HOOK": "https://127.0.0.1:9/sEcReT", "HEARTBEAT": "https://127.0.0.1:9/sEcReT"}
+    monkeypatch.setattr(passes.receiver, "environ", lambda: environ)
+    passes.run(None, None)
+    assert "cannot notify 127.0.0.1 (address from HEARTBEAT)" in caplog.text
+    assert "sEcReT" not in caplog.text
+
+
 def test_nothing_is_sent_where_nothing_is_configured(passes: Passes) -> None:
     passes.notify = Notify(after_failures=1)
     assert passes.run(ServerError("503")) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -31,9 +32,7 @@ def command(context: Context, folder: Path | None) -> int:
     from etl.demo import QUERIES, run_demo  # noqa: PLC0415
 
     context.start_logging("error")
-    where = folder or Path(tempfile.mkdtemp(prefix="ontora-etl-demo-"))
-    if (where / "warehouse.db").exists():
-        raise UsageError(f"{where} holds a demo already", remedy="name another folder, or remove it")
+    where = _checked(folder) if folder else _new_folder()
     demo = run_demo(where)
     click.echo("1. Three workspaces, synced for the first time:\n")
     show_reports(demo.first)
@@ -48,6 +47,7 @@ def command(context: Context, folder: Path | None) -> int:
     ]
     if warnings:
         print_table("Warnings", ("workspace", "warning"), warnings, "")
+    config, database = shlex.quote(str(demo.config)), shlex.quote(str(demo.database))
     click.echo("\n3. All of it stays on this machine:\n")
     print_panel(
         "Look around",
@@ -56,12 +56,33 @@ def command(context: Context, folder: Path | None) -> int:
             f"  {demo.database}",
             f"  {demo.config}",
             "How fresh it is (or with runs, or rejects):",
-            f"  ontora-etl --config {demo.config} status",
+            f"  ontora-etl --config {config} status",
             "To paste one of the queries below into:",
-            f"  sqlite3 {demo.database}",
+            f"  sqlite3 {database}",
         ],
     )
     click.echo()
     for question, query in QUERIES:
         click.echo(f"-- {question}\n{query}\n")
     return 1 if any(report.status != "succeeded" for report in (*demo.first, *demo.second)) else 0
+
+
+def _checked(folder: Path) -> Path:
+    if not str(folder).isprintable():
+        raise UsageError("--dir holds control characters, or no UTF-8", remedy="name another folder")
+    try:
+        is_used = (folder / "warehouse.db").exists()
+    except OSError as error:
+        raise UsageError(f"cannot look into {folder} ({error.strerror})", remedy="name another") from None
+    if is_used:
+        raise UsageError(f"{folder} holds a demo already", remedy="name another folder, or remove it")
+    return folder
+
+
+def _new_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="ontora-etl-demo-"))
+    except OSError as error:
+        raise UsageError(
+            f"no temporary folder can be made ({error.strerror})", remedy="set TMPDIR, or name one with --dir"
+        ) from None

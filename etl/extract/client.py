@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
 
 import httpx
@@ -31,7 +32,10 @@ from etl.extract.refusals import refusal
 from etl.extract.retry import RETRIED_STATUS, Retriable, backoff_seconds, retry_after_seconds
 from etl.extract.spool import Answer, Spool
 from etl.meter import Meter
+from etl.printable import printable
 from etl.secret import Secret
+
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +59,15 @@ class Downloads:
     """The clients of a pass: never more than `api.concurrency` of them in use, each on one connection.
 
     A client each, because httpx's own pool looks at every idle connection for every request: that was a
-    tenth of the time of small syncs. Redirects are not followed, so the key never leaves the origin. Proxy
-    variables are honoured.
+    tenth of the time of small syncs. Redirects are not followed, so the key never leaves the origin, and
+    cookies are not kept: one workspace's would be sent with another's key. Proxy variables are honoured.
     """
 
     def __init__(self, api: Api) -> None:
         self._api = api
         self._free = asyncio.Semaphore(api.concurrency)
         self._idle: list[httpx.AsyncClient] = []
-        # No certificates to load where none will be shown (base_url is then a loopback address).
-        self._verify = httpx.create_ssl_context() if api.base_url.startswith("https:") else False
+        self._verify: ssl.SSLContext | bool | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,7 +78,10 @@ class Downloads:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
-        """A client for one download; waits for one to come free. No deadline runs meanwhile."""
+        """A client for one download; waits for one to come free. No deadline runs meanwhile.
+
+        Raises ConnectError where the environment's certificates or proxies cannot be used.
+        """
         async with self._free:
             client = self._idle.pop() if self._idle else self._open()
             try:
@@ -84,14 +90,37 @@ class Downloads:
                 self._idle.append(client)
 
     def _open(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=self._api.base_url,
-            headers={"Accept": "application/json", "User-Agent": f"ontora-etl/{__version__}"},
-            timeout=httpx.Timeout(self._api.timeout_seconds),
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            follow_redirects=False,
-            verify=self._verify,
-        )
+        try:
+            if self._verify is None:
+                # No certificates to load where none will be shown (base_url is then a loopback address).
+                self._verify = (
+                    httpx.create_ssl_context() if self._api.base_url.startswith("https:") else False
+                )
+            return httpx.AsyncClient(
+                base_url=self._api.base_url,
+                headers={"Accept": "application/json", "User-Agent": f"ontora-etl/{__version__}"},
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+                timeout=httpx.Timeout(self._api.timeout_seconds),
+                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+                follow_redirects=False,
+                event_hooks={"response": [_set_redirect_aside]},
+                verify=self._verify,
+            )
+        except OSError as error:
+            raise ConnectError(
+                f"the certificates to trust cannot be read ({error.strerror or error})",
+                remedy="check SSL_CERT_FILE and SSL_CERT_DIR in the environment",
+            ) from error
+        except (httpx.InvalidURL, ValueError, ImportError) as error:  # whose words may hold a password
+            raise ConnectError(
+                f"the proxy of the environment cannot be used ({type(error).__name__})",
+                remedy="check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY: a proxy is an http:// address",
+            ) from error
+
+
+async def _set_redirect_aside(response: httpx.Response) -> None:
+    """Hide from httpx where a redirect points: it would read that even to follow nothing, and may stumble."""
+    response.extensions["location"] = response.headers.pop("location", "")
 
 
 async def fetch(client: httpx.AsyncClient, request: Request, api: Api, meter: Meter) -> Answer:
@@ -205,7 +234,7 @@ async def _response(client: httpx.AsyncClient, request: Request, api: Api) -> As
 
 
 def _broken(error: httpx.TransportError, api: Api, *, begun: bool) -> Exception:
-    why = str(error) or type(error).__name__
+    why = printable(str(error) or type(error).__name__, _LONGEST_REASON)
     if begun:
         fault: SyncError = IncompleteAnswer(
             f"the connection to {api.base_url} broke inside the answer ({why})", remedy="look at the network"
@@ -232,10 +261,13 @@ def _is_certificate_fault(error: BaseException) -> bool:
 
 async def _refuse(response: httpx.Response, request: Request) -> None:
     body = b""
-    async for piece in pieces(response):
-        body += piece
-        if len(body) > 64 * 1024:  # an error has no reason to be long
-            break
+    try:
+        async for piece in pieces(response):
+            body += piece
+            if len(body) > 64 * 1024:  # an error has no reason to be long
+                break
+    except (UnexpectedAnswer, httpx.DecodingError):
+        body = b""  # not packed as it says: the status says enough
     fault = refusal(response, body, request.key, request.key_source)
     if response.status_code in RETRIED_STATUS:
         wait = retry_after_seconds(response.headers.get("retry-after"), datetime.now(UTC))
@@ -244,17 +276,16 @@ async def _refuse(response: httpx.Response, request: Request) -> None:
 
 
 def _check_form(response: httpx.Response) -> None:
-    """An answer is data only if it says that it is JSON in UTF-8, packed at most once."""
-    media_type, _, parameters = response.headers.get("content-type", "application/json").partition(";")
-    if not media_type.strip().lower().endswith(("/json", "+json")):
+    """An answer is data only if it says that it is JSON in UTF-8."""
+    media_type = response.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if not media_type.lower().endswith(("/json", "+json")):
         raise UnexpectedAnswer(
-            f"the answer is {media_type.strip() or 'untyped'}, not JSON",
+            f"the answer is {printable(media_type, _LONGEST_REASON) or 'untyped'}, not JSON",
             remedy="a proxy or an outage page may have answered in the API's place",
         )
-    charset = parameters.lower().partition("charset=")[2].strip(' "')
-    if charset not in ("", "utf-8", "utf8", "us-ascii"):
+    charset = response.charset_encoding or "utf-8"
+    if charset not in ("utf-8", "utf8", "us-ascii"):
         raise UnexpectedAnswer(
-            f"the answer is in {charset}, not UTF-8", remedy="JSON is UTF-8; is a proxy between?"
+            f"the answer is in {printable(charset, _LONGEST_REASON)}, not UTF-8",
+            remedy="JSON is UTF-8; is a proxy between?",
         )
-    if "," in response.headers.get("content-encoding", ""):  # two layers can inflate a million times
-        raise UnexpectedAnswer("the answer is compressed twice", remedy="is a proxy between?")

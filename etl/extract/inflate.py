@@ -14,12 +14,16 @@ _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 async def pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body as the sender meant it. Raises UnexpectedAnswer where its compression is broken.
+    """The body as the sender meant it. Raises UnexpectedAnswer where its compression is broken, or twofold.
 
     httpx unpacks whatever one read from the wire holds at once: 64 kB of gzip may be 64 MB. So gzip is
     unpacked here; what else httpx knows, it unpacks.
     """
-    if response.headers.get("content-encoding", "").strip().lower() not in ("gzip", "x-gzip"):
+    named = response.headers.get("content-encoding", "").lower().split(",")
+    layers = [layer for name in named if (layer := name.strip()) not in ("", "identity")]
+    if len(layers) > 1:  # two can inflate a million times
+        raise UnexpectedAnswer("the answer is compressed twice", remedy="is a proxy between?")
+    if layers not in (["gzip"], ["x-gzip"]):
         async for piece in response.aiter_bytes():
             yield piece
         return

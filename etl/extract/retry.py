@@ -11,6 +11,7 @@ from etl.errors import SyncError
 RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_ASKED_SECONDS = 1e9  # three decades: as far as a date can be said
 
 
 class Retriable(Exception):
@@ -37,11 +38,12 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
         return None
     text = header.strip()
     if text.isascii() and text.isdigit():
-        return float(text)
+        return min(float(text), _LONGEST_ASKED_SECONDS)
     try:
         until = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+        if until.tzinfo is None:
+            until = until.replace(tzinfo=UTC)
+        asked = (until - now).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - now).total_seconds())
+    return min(max(0.0, asked), _LONGEST_ASKED_SECONDS)

@@ -72,8 +72,11 @@ class Spool:
 
 
 def _spool_error(error: OSError) -> SpoolError:
-    where = tempfile.gettempdir()
+    try:
+        where = f" in {tempfile.gettempdir()}"
+    except OSError:  # there is no such folder that can be written to
+        where = ""
     return SpoolError(
-        f"cannot keep the answer in {where} ({error.strerror or error})",
+        f"cannot keep the answer{where} ({error.strerror or error})",
         remedy="make room there, or point TMPDIR to a disk with room for one answer",
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from etl.standin import StandIn
+from etl.standin import StandIn, faults
 from tests.acceptance.program import (
     WITHOUT_PRIVILEGES,
     Done,
@@ -25,6 +25,7 @@ from tests.acceptance.program import (
 REFUSED = {
     "unknown": ("invalid_api_key", [f"environment variable {variable_of('unknown')}", "invalid_api_key"]),
     "expired": ("invalid_api_key", [f"environment variable {variable_of('expired')}", "401"]),
+    "not-packed-as-it-says": ("invalid_api_key", [f"variable {variable_of('not-packed-as-it-says')}: 401"]),
     "in-a-file": ("invalid_api_key", ["file key.txt", "401 invalid_api_key"]),
     "bearer": ("invalid_api_key", ["environment variable TOKEN_OF_BEARER", "401"]),
     "foreign": (
@@ -56,6 +57,8 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StandIn,
                 "bearer": {"auth": "bearer", "api_key_env": "TOKEN_OF_BEARER"},
             },
         )
+        unpacked = faults.Status(401, b"sorry", headers={"Content-Encoding": "gzip"})
+        api.always(id_of("not-packed-as-it-says"), unpacked)
         for name in ("expired", "scopeless"):
             program.export(variable_of(name), f"ont_of_{name}_{name}")
         program.export(variable_of("foreign"), key_of("well"))

@@ -5,6 +5,7 @@ What takes another address or a process of its own: test_network.py.
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -41,6 +42,12 @@ FAILS: dict[str, tuple[faults.Fault, str, int, str]] = {
     "5-drip-of-headers": (faults.DripHeaders(5), "deadline_exceeded", 1, "api.deadline_seconds (5 s)"),
     "6-no-retry-after": (faults.RateLimit(), "rate_limited", 2, "429 rate_limited, Too many requests"),
     "6-nonsense": (faults.RateLimit("soon"), "rate_limited", 2, "request id req_"),
+    "6-absurd-date": (
+        faults.RateLimit("Wed, 21 Oct 99999999999999999999 07:28:00 GMT"),
+        "rate_limited",
+        2,
+        "429 rate_limited",
+    ),
     "6-a-day": (faults.RateLimit("86400"), "rate_limited", 1, "come back in 86400 s"),
     "6-a-day-by-date": (
         faults.RateLimit(format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)),
@@ -52,11 +59,32 @@ FAILS: dict[str, tuple[faults.Fault, str, int, str]] = {
     "7-502-html": (_page(502, _HTML), "server_error", 2, "502, request id req_"),
     "7-503": (_page(503), "server_error", 2, "request id req_"),
     "7-504": (_page(504), "server_error", 2, "request id req_"),
+    "7-503-not-packed-as-it-says": (
+        faults.Status(503, b"busy", headers={"Content-Encoding": "gzip"}),
+        "server_error",
+        2,
+        "503, request id req_",
+    ),
+    "7-422-without-a-place": (
+        _page(422, b'{"detail":[{"loc":null,"msg":"no such filter"}]}'),
+        "request_refused",
+        1,
+        "422, no such filter",
+    ),
     "7-501-is-not-retried": (_page(501), "server_error", 1, "501"),
     "7-404-is-not-retried": (_page(404), "request_refused", 1, "404"),
     **{
         f"8-{code}": (faults.Redirect(code, "/"), "unexpected_redirect", 1, f"redirects ({code}) to")
         for code in (301, 302, 303, 307, 308)
+    },
+    **{
+        f"8-to-{location}": (
+            faults.Redirect(302, location),
+            "unexpected_redirect",
+            1,
+            "an address that is none",
+        )
+        for location in ("http://[bad", "//[::1")
     },
     "9-limit": (faults.Body(b"[" + b" " * 300_000 + b"]"), "response_too_large", 1, "max_response_bytes"),
     "9-bomb": (
@@ -72,8 +100,22 @@ FAILS: dict[str, tuple[faults.Fault, str, int, str]] = {
         1,
         "iso-8859-1, not UTF-8",
     ),
+    "10-charset-before-another-parameter": (
+        faults.Body(_LATIN, content_type="application/json; charset=ISO-8859-1; profile=x"),
+        "unexpected_answer",
+        1,
+        "iso-8859-1, not UTF-8",
+    ),
     "10-charset-not-announced": (faults.Body(_LATIN), "unexpected_answer", 1, "not UTF-8"),
     "10-utf-16": (faults.Body("[]".encode("utf-16")), "unexpected_answer", 1, "not one complete JSON array"),
+}
+# Test id → content type and encoding of an answer that is data all the same.
+FORMS: dict[str, tuple[str, str]] = {
+    "10-charset-and-another-parameter": ("application/json; charset=utf-8; profile=x", ""),
+    "10-charset-of-another-parameter": ('application/json; profile="charset=latin-1"', ""),
+    "10-semicolon-at-the-end": ("application/json;charset=UTF-8;", ""),
+    "10-no-encoding-named": ("application/json", "identity"),
+    "10-identity-before-gzip": ("application/json", "identity, gzip"),
 }
 # Test id → fault of the first request alone.
 MENDS: dict[str, faults.Fault] = {
@@ -113,7 +155,7 @@ class Storm:
 def storm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storm]:
     program = Program(tmp_path_factory.mktemp("storm"))
     failing, mending = [f"fails-{name}" for name in FAILS], [f"mends-{name}" for name in MENDS]
-    names = [*failing, *mending, "mends-6-a-date", "well", "10-byte-order-mark"]
+    names = [*failing, *mending, *FORMS, "mends-6-a-date", "well", "10-byte-order-mark"]
     with StandIn() as api, StandIn() as elsewhere:
         populate(api, *names)
         limits = {"timeout_seconds": 1, "deadline_seconds": _DEADLINE_SECONDS, "max_response_bytes": 200_000}
@@ -133,6 +175,11 @@ def storm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storm]:
         api.set_interviews(id_of("mends-6-a-date"), interviews_of("mends-6-a-date", 6))
         api.script(id_of("mends-6-a-date"), faults.RateLimit(format_datetime(date, usegmt=True)))
         api.set_interviews(id_of("well"), interviews_of("well", 6))
+        for name, (content_type, encoding) in FORMS.items():
+            raw = json.dumps(interviews_of(name, 6)).encode()
+            body = gzip.compress(raw) if encoding.endswith("gzip") else raw
+            headers = {"Content-Encoding": encoding} if encoding else {}
+            api.always(id_of(name), faults.Body(body, content_type, headers=headers))
         marked = b"\xef\xbb\xbf" + json.dumps(interviews_of("10-byte-order-mark")).encode()
         api.set_body(id_of("10-byte-order-mark"), marked)
         started = time.monotonic()
@@ -211,3 +258,22 @@ def test_reliability_8_the_other_host_hears_nothing(storm: Storm) -> None:
 
 def test_reliability_10_a_byte_order_mark_is_accepted(storm: Storm) -> None:
     assert fates(storm.done.workspace("10-byte-order-mark")) == {"received": 5, "unchanged": 5}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_reliability_10_other_ways_to_say_json_in_utf_8_are_accepted(storm: Storm, name: str) -> None:
+    assert fates(storm.done.workspace(name)) == {"received": 6, "inserted": 1, "unchanged": 5}
+
+
+def test_what_the_api_says_fits_a_terminal_and_the_ledger(api: StandIn, either: Program) -> None:
+    populate(api, "acme")
+    either.configure(api.base_url, "acme")
+    said = {"code": "a\nb\x1b]0;mine\x07", "detail": "d\0e\x1b[2J" + "x" * 5000}
+    api.always(id_of("acme"), _page(404, json.dumps(said).encode()))
+    done = either.sync()
+    (line,) = done.stderr.splitlines()
+    assert line.isprintable()
+    assert "404 a b?]0;mine?, d?e?[2Jxxx" in line
+    assert len(line) < 500
+    entry = done.workspace("acme")
+    assert either.rows("SELECT status, error FROM sync_runs") == [("failed", entry["error"])]

@@ -18,7 +18,7 @@ import pytest
 import trustme
 
 from etl.standin import StandIn, faults, write_answer
-from tests.acceptance.program import Done, Program, fates, id_of, moments, populate, wait_until
+from tests.acceptance.program import COMMAND, Done, Program, fates, id_of, moments, populate, wait_until
 
 _HOST = "api.ontora.test"  # no resolver knows it
 _MEBIBYTE = 1024**2
@@ -214,8 +214,58 @@ def test_reliability_12_a_proxy_that_is_gone_is_a_connect_error(program: Program
     assert "any proxy" in said
 
 
+# Variables → what the remedy speaks of. All hold for https://; a proxy's address may hold a password.
+_UNUSABLE = {
+    "no-certificates": ({"SSL_CERT_FILE": "/no/such/file"}, "SSL_CERT_FILE"),
+    "junk-for-certificates": ({"SSL_CERT_FILE": "etl.toml"}, "SSL_CERT_FILE"),
+    "socks-proxy": ({"HTTPS_PROXY": "socks5://u:hunter2@127.0.0.1:9"}, "HTTPS_PROXY"),
+    "unknown-proxy": ({"HTTP_PROXY": "foo://u:hunter2@h"}, "HTTP_PROXY"),
+    "no-host-of-proxy": ({"ALL_PROXY": "http://u:hunter2@ü..de"}, "ALL_PROXY"),
+    "no-exception": ({"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "[::1"}, "NO_PROXY"),
+}
+
+
+@pytest.mark.parametrize("fault", _UNUSABLE)
+def test_reliability_12_an_environment_that_cannot_be_used(program: Program, fault: str) -> None:
+    env, named = _UNUSABLE[fault]
+    program.configure(f"https://{_HOST}", "acme", "globex")
+    program.secrets.append("hunter2")
+    done = program.sync(env=env)
+    for name in ("acme", "globex"):
+        code, _, said = _failed(done, name)
+        assert code == "connect_error"
+        assert named in said
+    check = program.run("check", env=env)
+    assert check.exit_code == 1
+    failed = [line for line in check.stdout.splitlines() if line.startswith("FAIL")]
+    assert [line.partition(": ")[0] for line in failed] == ["FAIL  workspace acme", "FAIL  workspace globex"]
+    assert all(named in line for line in failed)
+
+
+def test_a_good_sync_is_good_where_nobody_can_be_told(api: StandIn, program: Program) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme", notify={"heartbeat_url_env": "HEARTBEAT"})
+    program.export("HEARTBEAT", "https://127.0.0.1:9/hunter2")
+    done = program.sync(env={"SSL_CERT_FILE": "/no/such/file"})
+    assert (done.exit_code, fates(done.workspace("acme"))) == (0, {"received": 5, "inserted": 5})
+    (line,) = done.stderr.splitlines()
+    assert "cannot notify 127.0.0.1 (address from HEARTBEAT): FileNotFoundError" in line
+
+
+def test_no_workspace_is_sent_the_cookies_of_another(api: StandIn, program: Program) -> None:
+    names = ("first", "second", "third")
+    populate(api, *names)
+    for name in names:
+        answer = faults.Body(b"[]", headers={"Set-Cookie": f"session={name}; Path=/"})
+        api.always(id_of(name), answer)
+    program.configure(api.base_url, *names, api={"concurrency": 1})
+    assert program.sync().exit_code == 0
+    assert len(api.requests) == 3
+    assert not [seen for seen in api.requests if "cookie" in {name.lower() for name in seen.headers}]
+
+
 def test_reliability_13_never_more_connections_than_allowed(api: StandIn, program: Program) -> None:
-    names = [f"w{number:02}" for number in range(60)]
+    names = [f"w{number:03}" for number in range(200)]
     populate(api, *names)
     api.latency_seconds = 0.05
     program.configure(api.base_url, *names, api={"concurrency": 8})
@@ -255,6 +305,31 @@ def test_reliability_14_no_room_for_the_spool(api: StandIn, program: Program, fu
     assert done.workspace("well")["status"] == "succeeded"
     assert program.interviews() == before
     assert program.left_behind() == []
+
+
+# No file may be written to, by the process: what it says goes through pipes.
+_NO_FILES = ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", str(COMMAND)]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("words", [["sync"], ["demo"]])
+def test_reliability_14_no_folder_for_temporary_files(
+    api: StandIn, program: Program, postgres_url: str, words: list[str]
+) -> None:
+    populate(api, "acme")
+    program.warehouse_url = postgres_url
+    program.configure(api.base_url, "acme")
+    done = subprocess.run(
+        [*_NO_FILES, *words], cwd=program.folder, env=program.environ, capture_output=True, check=False
+    )
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: ")
+    assert "TMPDIR" in line
+    if words == ["sync"]:
+        assert done.returncode == 1
+        assert program.rows("SELECT status, error_code FROM sync_runs") == [("failed", "spool_error")]
+    else:
+        assert done.returncode == 2
 
 
 def test_reliability_14_nothing_is_left_after_kill_9(api: StandIn, program: Program) -> None:

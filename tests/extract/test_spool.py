@@ -75,6 +75,16 @@ def test_14_a_folder_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pyt
     assert "TMPDIR" in failure.value.remedy
 
 
+def test_14_no_folder_at_all_is_a_spool_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null", "/no/such/folder"])
+    with pytest.raises(
+        SpoolError, match=r"cannot keep the answer \(No usable temporary directory"
+    ) as failure:
+        Spool(max_bytes=10)
+    assert "TMPDIR" in failure.value.remedy
+
+
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
