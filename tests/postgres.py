@@ -196,6 +196,14 @@ class PostgresServer:
         with psycopg.connect(self._admin_url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
+    def require_password(self, role: str) -> None:
+        """From now on the role must show its password, by SCRAM."""
+        hba = self._own().directory / "data" / "pg_hba.conf"
+        with self.connect() as connection:
+            quoted = sql.Identifier(role).as_string(connection)
+            hba.write_text(f"host all {quoted} all scram-sha-256\n{hba.read_text()}")
+            connection.execute("SELECT pg_reload_conf()")
+
     def start(self) -> None:
         """Start the stopped server, on the port that it had; nothing where it runs."""
         self._own().start()

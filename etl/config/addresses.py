@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from etl.config.settings import Serve
 from etl.secret import Secret
@@ -18,14 +18,16 @@ _POSTGRES = "postgresql+psycopg://"
 _POSTGRES_SPELLINGS = ("postgres://", "postgresql://", _POSTGRES)
 _POSTGRES_URL = re.compile(
     r"""([^:/?@]*(:[^@?]*)?@)?  # user:password@
-        (\[[0-9a-fA-F:.]+\]|[^:/?@\[\]]*)  # host, or an IPv6 address, or none: the local socket
+        (?P<host>\[[0-9a-fA-F:.]+\]|[^:/?@\[\]]*)  # host, or an IPv6 address, or none: the local socket
         (:(?P<port>[0-9]*))?
-        (/[^?]*)?(\?.*)?  # /database?options
+        (/[^?]*)?(?P<options>\?.*)?  # /database?options
     """,
     re.VERBOSE,
 )
 _LISTEN = re.compile(r"(\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 _HIGHEST_PORT = 65535
+_LABEL = "(?!xn--)[a-z0-9_-]{1,63}"
+_PLAIN_HOST = re.compile(rf"(?=.*[a-z])(?:{_LABEL}\.)*{_LABEL}\.?")
 
 
 def base_url(given: str) -> str:
@@ -47,6 +49,8 @@ def base_url(given: str) -> str:
         )
     if "?" in given or "#" in given:
         raise ValueError("must end with the path: no ? and no #")
+    if not _is_host(host, given):
+        raise ValueError("names a host that cannot exist; write an address like https://api.ontora.com")
     return given.rstrip("/")
 
 
@@ -81,6 +85,9 @@ def _postgres(rest: str) -> str:
         raise ValueError(
             "must be postgresql://user@host/database; in passwords write @ as %40, ? as %3F, blank as %20"
         )
+    hosts = [match["host"], *parse_qs((match["options"] or "").removeprefix("?")).get("host", [])]
+    if not all(map(_can_be_looked_up, ",".join(hosts).split(","))):
+        raise ValueError("names a host that cannot exist")
     if match["port"] is not None and not (match["port"] and 0 < int(match["port"]) <= _HIGHEST_PORT):
         raise ValueError(f"must have a port from 1 to {_HIGHEST_PORT}, or none")
     return _POSTGRES + rest
@@ -114,6 +121,35 @@ def is_loopback(host: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_host(host: str, url: str) -> bool:
+    """False for what the HTTP client would stumble over: it judges all that is not plainly right."""
+    if _PLAIN_HOST.fullmatch(host) or _is_ip(host):
+        return True
+    if not _can_be_looked_up(host):
+        return False
+    import httpx  # noqa: PLC0415  # not cheap, and hardly ever needed
+
+    try:
+        return bool(httpx.URL(url).host)
+    except (httpx.InvalidURL, ValueError):
+        return False
+
+
+def _can_be_looked_up(host: str) -> bool:
+    """False for a name that Python itself would stumble over; True for none, and for the path of a socket."""
+    try:
+        return host.startswith("/") or bool(host.encode("idna") or not host)
+    except UnicodeError:  # an empty label, one of more than 63 letters
+        return False
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
     except ValueError:
         return False
 

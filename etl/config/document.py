@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from etl.config.values import shown
 from etl.errors import ConfigError
 
 _PLACES = (Path("config/etl.toml"), Path("etl.toml"))
 _VARIABLE = "ONTORA_ETL_CONFIG"
 _LONGEST_FILE = 4 * 1024**2  # a thousand workspaces take a tenth of it; /dev/zero is no configuration
 _INIT = "`ontora-etl init` writes one"
+_QUOTED = re.compile(r"'([^']{2,})'")
 
 
 def find_config(given: Path | None, environ: Mapping[str, str]) -> Path:
@@ -25,12 +28,19 @@ def find_config(given: Path | None, environ: Mapping[str, str]) -> Path:
     if environ.get(_VARIABLE):
         return Path(environ[_VARIABLE])
     for place in _PLACES:
-        if place.exists():
+        if _is_there(place):
             return place
     places = " nor ".join(map(str, _PLACES))
     raise ConfigError(
         [f"no configuration: --config and ${_VARIABLE} name none, and neither {places} is here; {_INIT}"]
     )
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError:  # in a folder that may not be looked into: reading it will say so
+        return True
 
 
 def template_text() -> str:
@@ -44,7 +54,8 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _fault(path, f"is not TOML: {error}") from None
+        plain = _QUOTED.sub(lambda quoted: shown(quoted[1]), str(error))  # a key given twice, and its name
+        raise _fault(path, f"is not TOML: {plain}") from None
     except ValueError:  # int() refuses numbers of more than 4300 digits
         raise _fault(path, "is not TOML: a number in it is absurdly long") from None
     except RecursionError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.config.keys import OVERRIDABLE, SECTIONS, WORKSPACE
-from etl.config.values import Kind, did_you_mean, shown
+from etl.config.values import Kind, did_you_mean, looks_secret, shown
 
 _HOLDS_SECRET = re.compile(
     "api_?key|token|password|passwd|secret|credential|authorization|webhook_url|heartbeat_url", re.IGNORECASE
@@ -70,8 +70,8 @@ def variable_of(section: str, key: str) -> str:
 
 
 def plain_key(key: str) -> str:
-    """The key for a message: TOML's quoted keys may hold line breaks, and worse."""
-    return key if _BARE_KEY.fullmatch(key) else shown(key)
+    """The key for a message: TOML's quoted keys may hold line breaks, and any key a secret out of place."""
+    return key if _BARE_KEY.fullmatch(key) and not looks_secret(key) else shown(key)
 
 
 def unknown_key(key: str, value: object, kinds: dict[str, Kind]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from etl.config import Warehouse as WarehouseSettings
@@ -136,7 +137,8 @@ def reason(error: BaseException) -> str:
 def open_warehouse(settings: WarehouseSettings, connections: int = 1) -> Warehouse:
     """The warehouse of the settings, for so many downloads at a time. Opens no connection yet.
 
-    Raises DriverMissing where the URL's database needs an extra that is not installed.
+    Raises DriverMissing where the URL's database needs an extra that is not installed, WarehouseError where
+    its options make no sense.
     """
     url = settings.url.reveal()
     if url.startswith("sqlite:"):
@@ -153,7 +155,13 @@ def open_warehouse(settings: WarehouseSettings, connections: int = 1) -> Warehou
         dialect = Postgres()
         place = ""
     # Of two walks per download each holds a connection for its lock, and one of them one for its load.
-    engine = dialect.create_engine(url, settings.schema, 3 * connections + _SPARE_CONNECTIONS)
+    try:
+        engine = dialect.create_engine(url, settings.schema, 3 * connections + _SPARE_CONNECTIONS)
+    except (SQLAlchemyError, ValueError) as error:  # whose words repeat the options' values
+        raise WarehouseError(
+            f"warehouse.url has options that cannot be used ({type(error).__name__})",
+            remedy="check what stands behind the ?",
+        ) from error
     return Warehouse(engine, dialect, settings.schema, place or _place(engine))
 
 

@@ -36,6 +36,8 @@ class Dialect(Protocol):
     """What its driver raises, bare or wrapped."""
     row_lock: str
     """What a SELECT of rows `i` ends in, to keep others from changing them."""
+    rights: str
+    """What to do where a sync may not write, as the end of a message."""
 
     def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:
         """An engine for the URL; opens nothing yet.

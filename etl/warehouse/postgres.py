@@ -67,6 +67,11 @@ class Postgres:
     loaders: int | None = None
     errors: tuple[type[Exception], ...] = (SQLAlchemyError, psycopg.Error)
     row_lock = "FOR UPDATE OF i"
+    rights = (
+        "grant the role SELECT, INSERT and UPDATE on every table, DELETE on interview_digests and "
+        "webhook_deliveries, USAGE on the sequences behind sync_runs.id and rejected_rows.id, and "
+        "TEMPORARY on the database"
+    )
 
     def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:
         engine = create_engine(

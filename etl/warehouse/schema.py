@@ -89,10 +89,8 @@ def require_rights(warehouse: Warehouse) -> None:
     with warehouse.reading() as connection:
         if not warehouse.dialect.may_write(connection):
             raise WarehouseError(
-                f"the role may not write to {warehouse.place} as a sync must",
-                remedy="grant it SELECT, INSERT and UPDATE on every table, DELETE on interview_digests and "
-                "webhook_deliveries, USAGE on the sequences behind sync_runs.id and rejected_rows.id, and "
-                "TEMPORARY on the database",
+                f"this user may not write to {warehouse.place} as a sync must",
+                remedy=warehouse.dialect.rights,
             )
 
 

@@ -51,6 +51,7 @@ class Sqlite:
     loaders: int | None = 1  # a second writer would only wait, and less patiently than our queue
     errors: tuple[type[Exception], ...] = (SQLAlchemyError, sqlite3.Error)
     row_lock = ""  # a writer has the whole file
+    rights = "make the file writable for the user that syncs"
 
     def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:  # noqa: ARG002  # no schemas here
         path = database_path(url)
@@ -106,9 +107,9 @@ class Sqlite:
         with suppress(sqlite3.Error):  # it may be closed by now
             driver_connection.interrupt()
 
-    def may_write(self, connection: Connection) -> bool:  # noqa: ARG002  # no roles here
-        """Yes: where the file is read-only, opening it has failed before."""
-        return True
+    def may_write(self, connection: Connection) -> bool:
+        """Whether the file may be written to: one that may not is opened for reading, and nothing is said."""
+        return os.access(connection.engine.url.database or "", os.W_OK)
 
     def lock_schema(self, connection: Connection) -> None:
         """Nothing to do: a writing transaction has the whole file."""

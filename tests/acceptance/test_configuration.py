@@ -10,8 +10,10 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from psycopg import sql
 
 from etl.standin import StandIn
 from tests.acceptance.program import (
@@ -24,6 +26,7 @@ from tests.acceptance.program import (
     populate,
     wait_until,
 )
+from tests.postgres import PostgresServer
 
 _PASSWORD = "5ecretPa55word"
 
@@ -186,6 +189,52 @@ def test_reliability_42_a_password_works_and_is_never_seen(
     assert _PASSWORD not in str(ledger)
 
 
+@pytest.mark.parametrize("password", ["p@ss/%?#'\"+:é$ \\x", "100%25"])
+def test_reliability_42_a_password_is_needed_and_right(
+    api: StandIn, program: Program, own_postgres: PostgresServer, password: str
+) -> None:
+    with own_postgres.connect() as connection:
+        connection.execute("CREATE ROLE carol LOGIN CREATEDB")
+        connection.execute(sql.SQL("ALTER ROLE carol PASSWORD {}").format(sql.Literal(password)))
+        connection.execute("CREATE DATABASE warehouse OWNER carol")
+    own_postgres.require_password("carol")
+    populate(api, "acme")
+    at = own_postgres.url("warehouse").rpartition("@")[2]
+    url = f"postgresql://carol:{quote(password, safe='')}@{at}"
+    program.secrets += [password, quote(password, safe="")]
+    program.configure(api.base_url, "acme", warehouse={"url": url})
+    assert program.run("--log-level", "debug", "sync").exit_code == 0
+    for words in (["check"], ["status"], ["migrate"]):
+        assert program.run(*words).exit_code == 0
+    for wrong in (url.replace("carol:", "carol:X"), f"postgresql://carol@{at}"):
+        done = program.run("sync", env={"ONTORA_ETL_WAREHOUSE_URL": wrong})
+        assert (done.exit_code, done.stdout) == (3, "")
+        assert re.search("password authentication failed|no password supplied", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "port=hunter2",
+        "host=a&host=b:hunter2",
+        "host=a,b&port=7",
+        "plugin=hunter2",
+        "hunter2=1",
+        "sslmode=hunter2",
+    ],
+)
+def test_reliability_42_options_of_the_address_that_make_no_sense(program: Program, options: str) -> None:
+    program.secrets.append(_PASSWORD)
+    url = f"postgresql://etl:{_PASSWORD}@127.0.0.1:9/dwh?{options}"
+    program.configure("https://api.ontora.com", "acme", warehouse={"url": url})
+    for words in (["sync"], ["status"], ["--log-level", "debug", "migrate"]):
+        done = program.run(*words)
+        assert (done.exit_code, done.stdout) == (3, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert "warehouse.url" in line or "warehouse at" in line
+
+
 def test_reliability_42_the_process_list_shows_no_secret(api: StandIn, with_password: Program) -> None:
     if not Path("/proc/self/cmdline").exists():
         pytest.skip("no /proc on this system")
@@ -274,6 +323,35 @@ def _corrupt(database: Path) -> str:
     content[100:3000] = os.urandom(2900)  # behind the header, which still says that it is a database
     database.write_bytes(content)
     return "malformed|corrupt"
+
+
+def test_reliability_43_a_file_that_may_only_be_read(api: StandIn, program: Program) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme")
+    assert program.sync().exit_code == 0
+    database = program.folder / "warehouse.db"
+    database.chmod(0o444)
+    done = program.run("sync", before=WITHOUT_PRIVILEGES)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert f"may not write to {database}" in done.stderr
+    assert program.run("status", before=WITHOUT_PRIVILEGES).exit_code == 0
+    assert len(moments(api, "acme")) == 1
+
+
+def test_reliability_43_a_warehouse_that_was_damaged_later(api: StandIn, program: Program) -> None:
+    populate(api, "acme", count=200)
+    program.configure(api.base_url, "acme")
+    assert program.sync().exit_code == 0
+    database = program.folder / "warehouse.db"
+    content = bytearray(database.read_bytes())
+    for page in range(len(content) // 4096 // 4, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 200] = os.urandom(200)
+    database.write_bytes(content)
+    done = program.run("status")
+    assert (done.exit_code, done.stdout) == (3, "")
+    done = program.run("sync")
+    assert done.exit_code == 1
+    assert f"warehouse at {database} failed: database disk image is malformed" in done.stderr
 
 
 @pytest.mark.parametrize("fault", [_break_folder, _make_folder, _no_parent, _make_text, _corrupt])

@@ -27,6 +27,29 @@ def _case(number_and_name: str, text: str, expected: str) -> object:
         _case("40-unknown-section", "[apis]\nx = 3", "[apis]: unknown section; did you mean api?"),
         _case("40-top-level", "timeout_seconds = 3", "timeout_seconds: unknown key; it belongs in [api]"),
         _case("40-key-with-line-break", '[api]\n"a\\nb" = 3', '[api] "a?b": unknown key'),
+        _case("41-secret-as-key", f"[api]\n{KEY} = 1", "[api] (hidden: it looks like a secret): unknown key"),
+        _case("41-secret-as-section", f"[{KEY}]", "[(hidden: it looks like a secret)]: unknown section"),
+        _case("41-secret-twice", f"{KEY} = 1\n{KEY} = 2", "is not TOML: "),
+        _case("41-secret-as-section-twice", f"[{KEY}]\n[{KEY}]", "Cannot declare ((hidden: it looks"),
+        *(
+            _case(
+                f"40-host-{host}", f'[api]\nbase_url = "https://{host}"', "base_url: names a host that cannot"
+            )
+            for host in (
+                "api..test",
+                "ü..de",
+                "☃.test",
+                "xn--zzzz.test",
+                "999.999.999.999",
+                "a" * 64 + ".test",
+            )
+        ),
+        *(
+            _case(
+                f"40-warehouse-{rest}", f'[warehouse]\nurl = "postgresql://{rest}"', "url: names a host that"
+            )
+            for rest in ("u:p@db..test/d", "ü..de/d", "a" * 64 + "/d", "u@/d?host=a,b..c")
+        ),
         _case("40-section-is-list", "[[api]]", "[api]: must be one table, written [api], not a list"),
         _case("40-text-for-number", '[api]\ntimeout_seconds = "30"', "must be a number, not text"),
         _case("40-bool-for-number", "[api]\ntimeout_seconds = true", "must be a number, not true or false"),

@@ -84,6 +84,14 @@ def test_the_file_is_the_given_one_then_the_variables_then_what_lies_here() -> N
     assert find_config(Path("given.toml"), {"ONTORA_ETL_CONFIG": "x.toml"}) == Path("given.toml")
 
 
+def test_reliability_39_a_folder_that_may_not_be_looked_into() -> None:
+    Path("config").mkdir(mode=0o600)
+    with without_privileges():
+        found = find_config(None, {})
+        with pytest.raises(ConfigError, match=r"config/etl\.toml: cannot be read: Permission denied"):
+            load_settings(found, {})
+
+
 # --- what is right ---
 
 
