@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 
+from etl.cli.streams import guard, leave
+
 # Starting makes many objects and loading makes many rows, but neither makes cycles: at Python's own
 # threshold a third of the start goes into looking for them.
 _OBJECTS_BEFORE_COLLECTING = 100_000
@@ -12,11 +14,12 @@ _OBJECTS_BEFORE_COLLECTING = 100_000
 
 def main() -> None:
     """Run the command line; ends the process with the documented exit code."""
+    guard()
     if sys.argv[1:] == ["--version"]:
         from etl import __version__  # noqa: PLC0415
 
         sys.stdout.write(f"ontora-etl {__version__}\n")
-        return
+        leave(0)
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTING)
     from etl.cli.app import run_command_line  # noqa: PLC0415
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from etl import __version__
+from etl.cli.streams import leave
 from etl.errors import ConfigError, EtlError
 
 if TYPE_CHECKING:
@@ -53,8 +53,17 @@ class Context:
 
         settings = load_settings(find_config(self.config, os.environ), os.environ, require_keys=require_keys)
         for warning in settings.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            self.tell("warning", warning)
         return settings
+
+    def tell(self, level: str, message: str) -> None:
+        """A line on stderr, in the form of the logs for machines: whatever the log's level, it is said."""
+        line = f"{level}: {message}"
+        if self.log_format == "json":
+            from etl.cli.logs import json_line  # noqa: PLC0415
+
+            line = json_line(level, message)
+        click.echo(line, err=True)
 
 
 class _Commands(click.Group):
@@ -72,9 +81,10 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # the command's answer, as click says it
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # `ontora-etl runs | head`: here, as click itself would exit with 1
-            _forget_stdout()
-            return 0
+        except EtlError as error:
+            for line in error.faults if isinstance(error, ConfigError) else [str(error)]:
+                ctx.obj.tell("error", line)
+            return error.exit_code
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -113,28 +123,7 @@ def run_command_line() -> NoReturn:
         code = app.main(prog_name="ontora-etl", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        code = 2
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(128 + signal.SIGINT)
-    except ConfigError as error:
-        for fault in error.faults:
-            click.echo(f"error: {fault}", err=True)
-        sys.exit(error.exit_code)
-    except EtlError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    _leave(code if isinstance(code, int) else 0)
-
-
-def _leave(code: int) -> NoReturn:
-    """End at once: everything is closed by now, and taking the interpreter apart takes 0.1 s."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        _forget_stdout()
-    os._exit(code)
-
-
-def _forget_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGINT
+    leave(code if isinstance(code, int) else 0)

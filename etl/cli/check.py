@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterable
 from contextlib import closing
@@ -13,11 +14,13 @@ import click
 
 from etl.cli.app import Context
 from etl.errors import ConfigError, EtlError
+from etl.printable import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
-    import httpx
-
     from etl.config import Settings, Workspace
+    from etl.extract import Downloads
+
+log = logging.getLogger("ontora_etl.check")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def _warehouse_findings(settings: Settings) -> Iterable[Finding]:
             with warehouse.reading() as connection:
                 for state in workspace_status(settings, connection, datetime.now(UTC)):
                     if state["unknown_fields"]:
-                        fields = ", ".join(state["unknown_fields"])
+                        fields = ", ".join(printable(name, LONGEST_NAME) for name in state["unknown_fields"])
                         yield _good(f"fields of {state['name']}", f"unknown, kept in _extra: {fields}")
     except EtlError as error:
         yield Finding(what, ok=False, said=str(error), exit_code=error.exit_code)
@@ -107,21 +110,22 @@ async def _workspace_findings(settings: Settings, enabled: Iterable[Workspace]) 
     from etl.extract import Downloads  # noqa: PLC0415
 
     async with Downloads(settings.api) as downloads:
-
-        async def one(workspace: Workspace) -> Finding:
-            async with downloads.client() as client:
-                return await _try_workspace(client, settings, workspace)
-
-        return list(await asyncio.gather(*map(one, enabled)))
+        return list(
+            await asyncio.gather(*(_try_workspace(downloads, settings, workspace) for workspace in enabled))
+        )
 
 
-async def _try_workspace(client: httpx.AsyncClient, settings: Settings, workspace: Workspace) -> Finding:
+async def _try_workspace(downloads: Downloads, settings: Settings, workspace: Workspace) -> Finding:
     from etl.config import read_api_key  # noqa: PLC0415
     from etl.extract import probe_interviews  # noqa: PLC0415
 
     what = f"workspace {workspace.name}"
     try:
-        await probe_interviews(client, workspace, read_api_key(workspace, os.environ), settings.api)
+        async with downloads.client() as client:
+            await probe_interviews(client, workspace, read_api_key(workspace, os.environ), settings.api)
     except EtlError as error:
         return Finding(what, ok=False, said=f"{error} [{error.code}]", exit_code=error.exit_code)
+    except Exception as error:  # the workspace's boundary: the others are looked at all the same
+        log.exception("%s: internal error", what)
+        return Finding(what, ok=False, said=f"internal error ({type(error).__name__})", exit_code=1)
     return _good(what, f"the API accepts the key from {workspace.key_source}")

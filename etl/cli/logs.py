@@ -18,6 +18,12 @@ def start_logging(form: str, level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def json_line(level: str, message: str) -> str:
+    """What is told apart from the log, as one of its lines."""
+    record = logging.makeLogRecord({"name": "ontora_etl", "levelname": level, "msg": message})
+    return _JsonLines().format(record)
+
+
 def _instant(record: logging.LogRecord) -> str:
     return (
         datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

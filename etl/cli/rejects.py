@@ -20,7 +20,7 @@ _COLUMNS = (
 
 @click.command("rejects")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print every column as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON, every column but the payload.")
 @click.option("--payload", is_flag=True, help="With the raw JSON of each row.")
 @click.pass_obj
 def command(context: Context, name: str | None, as_json: bool, payload: bool) -> None:  # noqa: FBT001

@@ -12,6 +12,7 @@ import click
 
 from etl.cli.app import Context
 from etl.errors import UsageError
+from etl.printable import printable
 
 if TYPE_CHECKING:
     from etl.config import Settings, Workspace
@@ -37,7 +38,7 @@ def command(
     """Sync all workspaces, or those named, once; then exit.
 
     Exits with 0 where every workspace synced (or is being synced by another process), with 1 where one
-    failed.
+    failed, with 2 where the configuration or the command is wrong, with 3 where the warehouse cannot be used.
 
     \b
     Example:
@@ -76,10 +77,17 @@ def choose(settings: Settings, names: Sequence[str]) -> list[Workspace]:
     """The named workspaces, or all that are enabled. Raises UsageError for a name that is not configured."""
     if not names:
         return [workspace for workspace in settings.workspaces if workspace.enabled]
+    from etl.config.values import did_you_mean  # noqa: PLC0415
+
     by_name = {workspace.name: workspace for workspace in settings.workspaces}
-    if unknown := [name for name in names if name not in by_name]:
+    if unknown := [name for name in dict.fromkeys(names) if name not in by_name]:
+        near = [did_you_mean(name, by_name).removeprefix("; ") for name in unknown]
+        named = [
+            f"{name!r} ({meant})" if meant else f"{name!r}" for name, meant in zip(unknown, near, strict=True)
+        ]
         raise UsageError(
-            f"no workspace {unknown[0]!r} in {settings.source}", remedy=f"configured are {', '.join(by_name)}"
+            f"no workspace {', '.join(named)} in {settings.source}",
+            remedy=f"configured are {', '.join(by_name)}",
         )
     return [by_name[name] for name in dict.fromkeys(names)]
 
@@ -196,5 +204,4 @@ def _show_changes(report: Report) -> None:
 
 
 def _short(value: object) -> str:
-    text = "null" if value is None else " ".join(str(value).split())
-    return text if len(text) <= 100 else text[:99] + "…"  # noqa: PLR2004
+    return "null" if value is None else printable(" ".join(str(value).split()), 100)

@@ -68,7 +68,7 @@ class Postgres:
     errors: tuple[type[Exception], ...] = (SQLAlchemyError, psycopg.Error)
     row_lock = "FOR UPDATE OF i"
     rights = (
-        "grant the role SELECT, INSERT and UPDATE on every table, DELETE on interview_digests and "
+        "grant it SELECT, INSERT and UPDATE on every table, DELETE on interview_digests and "
         "webhook_deliveries, USAGE on the sequences behind sync_runs.id and rejected_rows.id, and "
         "TEMPORARY on the database"
     )

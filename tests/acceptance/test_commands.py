@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import sqlite3
 import subprocess
 import tomllib
@@ -12,8 +14,17 @@ from pathlib import Path
 import pytest
 
 from etl import __version__
-from etl.standin import StandIn
-from tests.acceptance.program import COMMAND, Program, id_of, interviews_of, populate, variable_of
+from etl.standin import StandIn, faults
+from tests.acceptance.program import (
+    COMMAND,
+    WITHOUT_PRIVILEGES,
+    Program,
+    id_of,
+    interviews_of,
+    key_of,
+    populate,
+    variable_of,
+)
 
 _COMMANDS = ["demo", "init", "check", "sync", "run", "status", "runs", "rejects", "migrate", "schema"]
 _CONTRACT_TABLES = {"interviews", "interviews_history", "workspaces", "sync_runs", "rejected_rows"}
@@ -351,6 +362,145 @@ def test_piped_output_is_plain(synced: Program) -> None:
         done = synced.run(*words, env={"TERM": "xterm-256color"})
         assert done.stdout
         assert not re.search(r"[\x1b│┃━─]", done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("name", ['a "b"', "we'ird\\$HOME"])
+def test_demo_in_a_folder_with_an_odd_name(program: Program, name: str) -> None:
+    done = program.run("demo", "--dir", name)
+    assert (done.exit_code, done.stderr) == (0, "")
+    (line,) = [line for line in done.stdout.splitlines() if "ontora-etl --config" in line]
+    words = shlex.split(line)[1:]
+    assert words == ["--config", f"{name}/etl.toml", "status"]
+    assert program.run(*words, env={"ONTORA_API_KEY": "ont_x"}).exit_code == 0
+
+
+@pytest.mark.parametrize("folder", ["/dev/null/x", "closed/x", "closed", "line\nbreak"])
+def test_demo_where_nothing_can_be_written(program: Program, folder: str) -> None:
+    (program.folder / "closed").mkdir(mode=0o500)
+    done = program.run("demo", "--dir", folder, before=WITHOUT_PRIVILEGES)
+    assert (done.exit_code, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "name another folder" in line
+
+
+def _shell(program: Program, line: str, **env: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a line of bash in which ETL is the command."""
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line.replace('ETL', str(COMMAND))}"],
+        cwd=program.folder,
+        env={**program.environ, **env},
+        capture_output=True,
+        check=False,
+    )
+    stderr = done.stderr.decode()
+    assert "Traceback" not in stderr
+    assert "Exception ignored" not in stderr
+    return done.returncode, done.stdout.decode(), stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "exit_code", "said"),
+    [
+        ("sync", 1, "error: acme: the API refused the key"),
+        ("check", 1, ""),
+        ("--config nope.toml status", 2, "error: nope.toml: does not exist"),
+        ("nonsense", 2, "No such command"),
+    ],
+)
+@pytest.mark.parametrize("where", ["| true", ">&-", ">/dev/full"])
+def test_a_failure_stays_one_wherever_the_output_goes(
+    api: StandIn, program: Program, command: str, exit_code: int, said: str, where: str
+) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme")
+    api.set_key(id_of("acme"), "another")
+    code, stdout, stderr = _shell(program, f"ETL {command} {where}")
+    assert (code, stdout) == (exit_code, "")
+    assert said in stderr
+
+
+@pytest.mark.parametrize("command", ["status", "sync", "--version", "--help"])
+def test_output_that_cannot_be_written_is_one_line_and_exit_1(synced: Program, command: str) -> None:
+    said = "error: cannot write the output: No space left on device\n"
+    assert _shell(synced, f"ETL {command} >/dev/full") == (1, "", said)
+    assert _shell(synced, f"ETL {command} >&-") == (0, "", "")
+    code, stdout, _ = _shell(synced, f"ETL {command} 2>&-")
+    assert code == 0
+    assert stdout
+    assert _shell(synced, f"ETL {command} 2>/dev/full")[0] == 0
+
+
+def test_a_closed_stdout_is_never_the_warehouse(api: StandIn, synced: Program) -> None:
+    api.set_interviews(id_of("acme"), interviews_of("acme", 7))
+    assert _shell(synced, "ETL sync <&- >&- 2>&-") == (0, "", "")
+    assert synced.rows("PRAGMA integrity_check") == [("ok",)]
+    assert len(synced.interviews("acme")) == 7
+
+
+def test_letters_that_the_terminal_lacks_fail_nothing(api: StandIn, program: Program) -> None:
+    populate(api, "東京")
+    program.configure(api.base_url, "東京", workspace={"api_key_env": "KEY"})
+    program.export("KEY", key_of("東京"))
+    for encoding in ("latin-1", "ascii"):
+        code, stdout, stderr = _shell(program, "ETL sync", PYTHONIOENCODING=encoding)
+        assert (code, stderr) == (0, "")
+        assert stdout.splitlines()[1].startswith(("??\tsucceeded", "東京\tsucceeded"))
+
+
+# --- for machines ---
+
+
+def test_json_logs_hold_warnings_and_errors_too(api: StandIn, program: Program) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme", workspace={"api_key_file": "key.txt"})
+    (program.folder / "key.txt").write_text(key_of("acme"))
+    (program.folder / "key.txt").chmod(0o644)
+    usages = {
+        "sync": ("warning", "file key.txt is readable by every user"),
+        "sync nope": ("error", "no workspace 'nope' in etl.toml"),
+        "--config nope.toml sync": ("error", "nope.toml: does not exist"),
+        "init etl.toml": ("error", "etl.toml exists and is left as it is"),
+    }
+    for words, (level, said) in usages.items():
+        done = program.run("--log-format", "json", *words.split())
+        entries = [json.loads(line) for line in done.stderr.splitlines()]
+        assert entries
+        assert [e for e in entries if e["level"] == level and said in e["message"] and e["time"]], words
+
+
+# --- sync: more in test_sync.py ---
+
+
+def test_sync_names_every_workspace_that_is_unknown(synced: Program) -> None:
+    done = synced.run("sync", "acmee", "acme", "nope")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "no workspace 'acmee' (did you mean acme?), 'nope' in etl.toml" in done.stderr
+
+
+def test_sync_help_tells_every_exit_code(program: Program) -> None:
+    said = " ".join(program.run("sync", "--help").stdout.split())
+    assert all(f"with {code} where" in said for code in range(4))
+
+
+def test_check_looks_at_every_workspace_whatever_one_answers(api: StandIn, program: Program) -> None:
+    odd: dict[str, faults.Fault] = {
+        "no-place": faults.Status(422, b'{"detail":[{"loc":null}]}'),
+        "no-address": faults.Redirect(302, "http://[bad"),
+        "no-date": faults.RateLimit("Wed, 21 Oct 99999999999999999999 07:28:00 GMT"),
+        "not-packed": faults.Status(503, b"busy", headers={"Content-Encoding": "gzip"}),
+    }
+    populate(api, *odd, "well")
+    program.configure(api.base_url, *odd, "well")
+    for name, fault in odd.items():
+        api.always(id_of(name), fault)
+    done = program.run("check")
+    assert (done.exit_code, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()[-5:]
+    assert [line.partition(": ")[0] for line in lines] == [
+        *(f"FAIL  workspace {name}" for name in odd),
+        "ok    workspace well",
+    ]
 
 
 @pytest.mark.parametrize("command", ["status", "runs --json", "rejects", "schema", "check", "sync"])

@@ -76,7 +76,10 @@ def test_names_choose_the_workspaces(api: StandIn, program: Program) -> None:
     asked = len(api.requests)
     done = program.run("sync", "globex", "acmee")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "no workspace 'acmee' in etl.toml: configured are acme, globex, off" in done.stderr
+    assert (
+        "no workspace 'acmee' (did you mean acme?) in etl.toml: configured are acme, globex, off"
+        in done.stderr
+    )
     assert len(api.requests) == asked
 
 

@@ -227,7 +227,7 @@ def test_check_finds_the_rights_that_sync_will_miss(
     refused, check = program.sync(), program.run("check")
     assert (refused.exit_code, check.exit_code) == (3, 3)
     assert refused.stderr.removeprefix("error: ") in check.stdout
-    assert "FAIL  rights: the role may not write" in check.stdout
+    assert "FAIL  rights: this user may not write" in check.stdout
 
 
 def test_a_role_that_owns_the_schema_may_migrate_it(
