@@ -35,8 +35,7 @@ _STYLE = """
 
 def chart(results: Sequence[Result], machine: str) -> str:
     """A bar for each result: its median as a share of the limit, a whisker from least to most."""
-    shown = [result for result in results if not result.skipped]
-    height = _TOP + _ROW * len(shown) + 44
+    height = _TOP + _ROW * len(results) + 44
     title = "Cost as a share of its target: left of the line is within"
     limit_x = _LABELS + _BARS / _MOST
     lines = [
@@ -46,9 +45,9 @@ def chart(results: Sequence[Result], machine: str) -> str:
         f'<text class="title" x="0" y="18">{title}</text>',
         f'<text class="small" x="{limit_x:.0f}" y="{_TOP - 12}" text-anchor="middle">target</text>',
     ]
-    for number, result in enumerate(shown):
+    for number, result in enumerate(results):
         lines += _bar(result, _TOP + _ROW * number)
-    bottom = _TOP + _ROW * len(shown)
+    bottom = _TOP + _ROW * len(results)
     lines += [
         f'<line class="limit" x1="{limit_x:.1f}" x2="{limit_x:.1f}" y1="{_TOP - 6}" y2="{bottom}"/>',
         *(

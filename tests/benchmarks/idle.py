@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.answers import EMPTY_WORKSPACE, empty_answer
-from tests.benchmarks.children import run, start
+from tests.benchmarks.children import start
 from tests.benchmarks.program import COMMAND, configuration
 from tests.benchmarks.results import Result
 from tests.benchmarks.warehouses import Bench
@@ -22,32 +22,26 @@ _SCHEDULE = '\n[sync]\nschedule = "every 12h"\n'
 
 
 def idle_daemon(setting: Setting, bench: Bench, seconds: float) -> Iterator[Result]:
-    """`ontora-etl run` between two passes."""
-    result = Result(f"CPU of a daemon idle for {seconds:g} s, {bench.name}", 0.1, "s", "")
-    setting.tell(result.name)
-    try:
-        run([COMMAND, "run", "--help"])
-    except RuntimeError:
-        result.skipped = "no command `run`"
+    """`ontora-etl run` between two passes, without and with its HTTP side."""
+    for options in ((), ("--listen", "127.0.0.1:0")):
+        name = " ".join(["a daemon", *options[:1]])
+        result = Result(f"CPU of {name} idle for {seconds:g} s, {bench.name}", 0.1, "s", "")
+        setting.tell(result.name)
+        setting.api.serve(EMPTY_WORKSPACE, empty_answer())
+        url = bench.empty()
+        workspaces = {"w": EMPTY_WORKSPACE}
+        configured = configuration(setting.folder, setting.api.base_url, url, workspaces, extra=_SCHEDULE)
+        process = start([COMMAND, "--config", configured, "run", *options])
+        try:
+            time.sleep(min(_SETTLE_SECONDS, seconds))
+            before = _cpu_seconds(process.pid)
+            time.sleep(seconds)
+            result.add(_cpu_seconds(process.pid) - before, peak_mib=_peak_mib(process.pid))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+        bench.drop(url)
         yield result
-        return
-    setting.api.serve(EMPTY_WORKSPACE, empty_answer())
-    url = bench.empty()
-    configured = configuration(
-        setting.folder, setting.api.base_url, url, {"w": EMPTY_WORKSPACE}, extra=_SCHEDULE
-    )
-    process = start([COMMAND, "--config", configured, "run"])
-    try:
-        time.sleep(min(_SETTLE_SECONDS, seconds))
-        before = _cpu_seconds(process.pid)
-        time.sleep(seconds)
-        spent = _cpu_seconds(process.pid) - before
-        result.add(spent, peak_mib=_peak_mib(process.pid))
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-    bench.drop(url)
-    yield result
 
 
 def _cpu_seconds(pid: int) -> float:

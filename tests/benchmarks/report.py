@@ -17,8 +17,6 @@ _UNNAMED = ("cpu", "memory", "date")
 
 def line(result: Result) -> str:
     """One result, with the seconds behind it."""
-    if result.skipped:
-        return f"{result.name}: skipped, {result.skipped}"
     parts = " ".join(
         f"{name}={result.part(name):.3g} (least {min(values):.3g})" for name, values in result.parts.items()
     )
@@ -30,11 +28,8 @@ def results_table(results: Sequence[Result], *, judged: bool = True) -> str:
     rows = [("work", "target", "median", "min – max", "")]
     for result in results:
         target = f"{_limit(result)} {result.floor}".rstrip()
-        if result.skipped:
-            rows.append((result.name, target, "–", result.skipped, "skipped"))
-        else:
-            verdict = ("pass" if result.passed else "MISS") if judged else ""
-            rows.append((result.name, target, _value(result), _spread(result), verdict))
+        verdict = ("pass" if result.passed else "MISS") if judged else ""
+        rows.append((result.name, target, _value(result), _spread(result), verdict))
     return _markdown(rows)
 
 
@@ -82,8 +77,6 @@ def machine_line(machine: Mapping[str, str]) -> str:
 
 def document(result: Result) -> dict[str, object]:
     """A result for JSON."""
-    if result.skipped:
-        return {"name": result.name, "skipped": result.skipped}
     return {
         "name": result.name,
         "floor": result.floor,
