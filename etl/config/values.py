@@ -156,6 +156,8 @@ def name(given: str) -> str:
         raise ValueError("must be printable text, without control characters or spaces around it")
     if given.startswith("-"):
         raise ValueError("must not begin with a hyphen: commands would take it for an option")
+    if given in {".", ".."}:
+        raise ValueError("must not be . or ..: no browser would find its page, and no webhook its address")
     if given.startswith(_CERTAIN_KEYS):
         raise ValueError("looks like a secret, and names appear in logs and tables")
     return given

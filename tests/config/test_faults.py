@@ -138,6 +138,7 @@ def test_reliability_a_fault_names_file_and_key(text: str, expected: str) -> Non
         _case("40-empty-name", f'name = ""\nid = "{OTHER_ID}"', "1 to 100 characters, not 0"),
         _case("40-long-name", f'name = "{"x" * 101}"\nid = "{OTHER_ID}"', "not 101"),
         _case("40-control-name", f'name = "a\\u001b[31m"\nid = "{OTHER_ID}"', "#2 name: must be printable"),
+        _case("40-dots-name", f'name = ".."\nid = "{OTHER_ID}"', "must not be . or .."),
         _case("40-option-name", f'name = "--all"\nid = "{OTHER_ID}"', "must not begin with a hyphen"),
         _case("41-key-as-name", f'name = "{KEY}"\nid = "{OTHER_ID}"', "#2 name: looks like a secret"),
         _case("40-number-name", f'name = 7\nid = "{OTHER_ID}"', "#2 name: must be text"),
