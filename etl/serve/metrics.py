@@ -44,15 +44,19 @@ class Metrics:
         self._registry = registry = CollectorRegistry(auto_describe=True)
         self._gauges = _Gauges()
         self._one_at_a_time = threading.Lock()
-        by_workspace = ("workspace",)
+        self._series: list[tuple[Counter | Histogram, tuple[str, ...]]] = []
+        self._named: set[str] = set()  # the workspaces that have series
 
         def counter(name: str, meaning: str, *labels: str) -> Counter:
-            return Counter(name, meaning, labels, namespace=_PREFIX, registry=registry)
+            made = Counter(name, meaning, labels, namespace=_PREFIX, registry=registry)
+            self._series.append((made, labels))
+            return made
 
         def histogram(name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(
-                name, meaning, by_workspace, namespace=_PREFIX, buckets=buckets, registry=registry
-            )
+            labels = ("workspace",)
+            made = Histogram(name, meaning, labels, namespace=_PREFIX, buckets=buckets, registry=registry)
+            self._series.append((made, labels))
+            return made
 
         self._runs = counter("runs", "Finished runs by outcome", "workspace", "outcome")
         self._errors = counter("run_errors", "Runs that did not succeed, by error code", "workspace", "code")
@@ -71,6 +75,7 @@ class Metrics:
     def observe(self, report: Report) -> None:
         """Count a finished run."""
         name = report.name
+        self._named.add(name)
         self._runs.labels(name, report.status).inc()
         self._requests.labels(name).inc(report.attempts)
         if report.status == "skipped":
@@ -93,14 +98,25 @@ class Metrics:
     def text(self, standing: Standing, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type, in the format that the scraper prefers."""
         with self._one_at_a_time:
+            self._forget_all_but(standing.workspaces)
             for name in standing.workspaces:
                 self._begin_at_zero(name)
             self._gauges.standing = standing
             encode, content_type = choose_encoder(accept)
             return encode(self._registry), content_type
 
+    def _forget_all_but(self, names: tuple[str, ...]) -> None:
+        """A workspace that is configured no more would stand there with its last counts for good."""
+        gone = self._named.difference(names)
+        self._named.difference_update(gone)
+        for metric, labels in self._series if gone else ():
+            samples = [sample.labels for family in metric.collect() for sample in family.samples]
+            for own in {tuple(one[label] for label in labels) for one in samples if one["workspace"] in gone}:
+                metric.remove(*own)
+
     def _begin_at_zero(self, name: str) -> None:
         """A series that begins at its first event hides that event from `increase()`."""
+        self._named.add(name)
         for outcome in _OUTCOMES:
             self._runs.labels(name, outcome)
         for fate in FATES:

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import uvicorn
 
@@ -24,10 +24,27 @@ log = logging.getLogger("ontora_etl.serve")
 _KEEP_ALIVE_SECONDS = 5
 _GRACE_SECONDS = 3
 _BACKLOG = 1024
+_TICK_SECONDS = 1.0
 
 
 class _Guest(uvicorn.Server):
-    """Signals are the daemon's."""
+    """Signals are the daemon's. It looks up once a second, for the header Date, and when told to leave."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+
+    def leave(self) -> None:
+        """End, once the answers under way are given."""
+        self.should_exit = True
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn's own loop looks up ten times a second: more than all the rest of an idle daemon does.
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._told.wait()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -65,7 +82,7 @@ async def start_server(
     try:
         yield
     finally:
-        server.should_exit = True
+        server.leave()
         await asyncio.wait([serving])
         await site.close()
         listener.close()

@@ -10,19 +10,26 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _REST_PER_WORK = 10  # a read that took a second is repeated after ten: at most a tenth of one connection
-_LONGEST_REST_SECONDS = 300
+LONGEST_REST_SECONDS = 30.0  # waiting for a server that hangs looks like work too
 _PATIENCE_SECONDS = 15
 
 
 class Shared(Generic[T]):
     """A value that is produced at most once at a time, and again only when it has grown old.
 
-    A failure is a value too: whoever asks again at once gets the same one.
+    It is kept for `seconds`; one that took long to produce for longer, but not beyond the longest rest. A
+    failure is a value too, for `seconds`: whoever asks again at once gets the same one.
     """
 
-    def __init__(self, produce: Callable[[], Awaitable[T]], seconds: float) -> None:
+    def __init__(
+        self,
+        produce: Callable[[], Awaitable[T]],
+        seconds: float,
+        longest_rest_seconds: float = LONGEST_REST_SECONDS,
+    ) -> None:
         self._produce = produce
         self._seconds = seconds
+        self._longest_rest_seconds = longest_rest_seconds
         self._task: asyncio.Task[T] | None = None
         self._fresh_until = 0.0
 
@@ -37,12 +44,14 @@ class Shared(Generic[T]):
 
     async def _renew(self) -> T:
         started = time.monotonic()
+        rest_seconds = 0.0
         try:
-            return await self._produce()
+            value = await self._produce()
+            worked_seconds = time.monotonic() - started
+            rest_seconds = min(_REST_PER_WORK * worked_seconds, self._longest_rest_seconds)
         finally:
-            now = time.monotonic()
-            rest_seconds = min(_REST_PER_WORK * (now - started), _LONGEST_REST_SECONDS)
-            self._fresh_until = now + max(self._seconds, rest_seconds)
+            self._fresh_until = time.monotonic() + max(self._seconds, rest_seconds)
+        return value
 
 
 def _look_at(task: asyncio.Task[T]) -> None:

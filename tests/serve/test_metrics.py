@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -79,6 +80,17 @@ def test_every_series_is_there_before_its_first_event(stage: Stage) -> None:
     assert value(samples, "rows_total", workspace="silent", fate="inserted") == 0
     assert value(samples, "webhooks_total", workspace="silent", outcome="accepted") == 0
     assert value(samples, "run_duration_seconds_count", workspace="silent") == 0
+
+
+def test_a_workspace_that_is_configured_no_more_takes_its_series_with_it(stage: Stage) -> None:
+    tell(stage, finished(status="failed", error_code="server_error"))
+    assert value(scrape(stage), "run_errors_total", workspace="acme", code="server_error") == 1
+    others = tuple(w for w in stage.daemon.settings.workspaces if w.name != "acme")
+    stage.daemon.settings = replace(stage.daemon.settings, workspaces=others)
+    time.sleep(2.1)  # gauges are shared for a moment
+    samples = scrape(stage)
+    assert not any(("workspace", "acme") in labels for _, labels in samples)
+    assert value(samples, "runs_total", workspace="globex", outcome="failed") == 0
 
 
 def test_how_the_workspaces_stand(scene: Stage) -> None:
