@@ -39,6 +39,7 @@ _THREADS = 3  # as many connections to the warehouse, at most
 _READY_SECONDS = 2.0
 _OVERVIEW_SECONDS = 2.0
 _PAGE_SECONDS = 1.0
+_PAGE_REST_SECONDS = 5.0
 _MOST_PAGES = 200
 
 
@@ -69,7 +70,7 @@ class Site:
         self.webhooks = Webhooks(
             self.daemon, self.deliveries, self.metrics.count_webhook, self.environ, self.clock
         )
-        self._readiness = Shared(self._look_at_schema, _READY_SECONDS)
+        self._readiness = Shared(self._look_at_schema, _READY_SECONDS, _READY_SECONDS)
         self._overview = Shared(self._read_overview, _OVERVIEW_SECONDS)
 
     def app(self, token: Secret | None) -> Guard:
@@ -208,11 +209,12 @@ class Site:
         if key not in self._rendered:
             if len(self._rendered) >= _MOST_PAGES:
                 self._rendered.clear()
-            self._rendered[key] = Shared(render, _PAGE_SECONDS)
+            # What it took to read has its own rest: two would add up.
+            self._rendered[key] = Shared(render, _PAGE_SECONDS, _PAGE_REST_SECONDS)
         try:
             return HTMLResponse(await self._rendered[key].get(), 200, headers)
         except KeyError:
-            del self._rendered[key]
+            self._rendered.pop(key, None)  # of many who asked at once, the first to hear of it
             return PlainTextResponse("there is no such workspace\n", 404)
         except (EtlError, TimeoutError) as error:
             message = str(error) or "the warehouse takes too long to answer"

@@ -118,24 +118,30 @@ class Pages:
 
 
 def find_state(overview: Overview, name: str) -> dict[str, Any]:
-    """The state of the workspace of that name. Raises KeyError."""
-    for state in overview.states:
-        if state["name"] == name:
-            return state
-    raise KeyError(name)
+    """The state of the workspace of that name or id. Raises KeyError.
+
+    A name that was given to another workspace is that one's; what is no longer synced has its id.
+    """
+    by_name = [state for state in overview.states if state["name"] == name]
+    by_id = [state for state in overview.states if state["workspace_id"] == name]
+    found = [*(state for state in by_name if state["configured"]), *by_id, *by_name]
+    if not found:
+        raise KeyError(name)
+    return found[0]
 
 
 def _card(overview: Overview, state: dict[str, Any], live: Live, now: datetime) -> Card:
-    name = state["name"]
+    # The daemon knows workspaces by name, and the name of one that is no longer synced may be another's.
+    name, synced = state["name"], state["configured"]
     workspace = next((w for w in live.settings.workspaces if str(w.id) == state["workspace_id"]), None)
-    last_success, next_run = state["last_success_at"], live.next_runs.get(name)
+    last_success, next_run = state["last_success_at"], live.next_runs.get(name) if synced else None
     return Card(
         name=name,
-        href=f"/workspaces/{quote(name, safe='')}",
+        href=f"/workspaces/{quote(name if synced else state['workspace_id'], safe='')}",
         state=state,
         freshness=freshness(state, workspace, now),
         age=words.glance_text((now - last_success).total_seconds() if last_success else None),
-        running=name in live.running,
+        running=synced and name in live.running,
         next_in=words.glance_text(max(0.0, (next_run - now).total_seconds())) if next_run else None,
         schedule=str(workspace.policy.schedule) if workspace else "",
         spark=charts.spark(overview.runs[state["workspace_id"]]),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import pytest
+import uvicorn
 from sqlalchemy import text
 
 from etl.config import Policy
@@ -33,6 +37,7 @@ from tests.serve.stage import (
     a_daemon,
     put_interview,
     put_version,
+    put_workspace,
     serving,
 )
 
@@ -61,8 +66,9 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 def test_the_status_page_shows_every_workspace(scene: Stage) -> None:
     html = page(scene, "/")
-    for owner in (*CONFIGURED, FORGOTTEN):
+    for owner in CONFIGURED:
         assert f'href="/workspaces/{quote(owner.name, safe="")}"' in html
+    assert f'href="/workspaces/{FORGOTTEN.id}"' in html
     for words in (
         "1 workspace failing",
         "and 2 more to look at",
@@ -93,6 +99,36 @@ def test_the_page_of_a_workspace_shows_its_runs_and_its_past(scene: Stage) -> No
 def test_every_link_leads_somewhere(scene: Stage, owner: object) -> None:
     name: str = owner.name  # type: ignore[attr-defined]
     assert "<h1" in page(scene, f"/workspaces/{quote(name, safe='')}")
+
+
+def test_a_name_that_another_workspace_has_now_is_that_ones(sqlite_url: str) -> None:
+    old = replace(ACME, id=uuid4())
+    with a_daemon(sqlite_url) as daemon:
+        put_workspace(daemon.warehouse, old)
+        put_workspace(daemon.warehouse, ACME)
+        daemon.running["acme"] = 0.0
+        with serving(daemon) as stage:
+            cards = page(stage, "/").split("<article>")
+            assert str(ACME.id) in page(stage, "/workspaces/acme")
+            assert "No longer synced" in page(stage, f"/workspaces/{old.id}")
+    (own,) = (card for card in cards if 'href="/workspaces/acme"' in card)
+    (others,) = (card for card in cards if f'href="/workspaces/{old.id}"' in card)
+    assert "Syncing now" in own
+    assert "in 7 min" in own
+    assert "No longer synced" in others
+    assert "Syncing now" not in others
+    assert "in 7 min" not in others
+
+
+def test_many_may_ask_at_once_for_what_is_not_there(stage: Stage) -> None:
+    async def ask() -> list[int]:
+        async with httpx.AsyncClient(base_url=stage.url, trust_env=False, timeout=30) as client:
+            return [
+                answer.status_code
+                for answer in await asyncio.gather(*(client.get("/workspaces/nobody") for _ in range(64)))
+            ]
+
+    assert set(asyncio.run(ask())) == {404}
 
 
 def test_names_are_text(scene: Stage) -> None:
@@ -238,6 +274,25 @@ def test_a_fault_of_ours_shows_nothing(stage: Stage, monkeypatch: pytest.MonkeyP
     assert_strict(answer)
 
 
+def test_it_looks_up_once_a_second_and_leaves_when_told(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = []
+    on_tick = uvicorn.Server.on_tick
+
+    async def counting(server: uvicorn.Server, counter: int) -> bool:
+        ticks.append(counter)
+        return await on_tick(server, counter)
+
+    monkeypatch.setattr(uvicorn.Server, "on_tick", counting)
+    with serving(daemon) as stage:
+        time.sleep(1.2)
+        assert "date" in answer_of(stage, "/healthz").headers
+        assert 2 <= len(ticks) <= 3  # at the start, after a second, and perhaps one more
+        told = time.monotonic()
+    assert time.monotonic() - told < 0.9
+
+
 async def _listen(daemon: FakeDaemon, address: str) -> None:
     async with start_server(daemon, address, None):
         pass
@@ -245,8 +300,6 @@ async def _listen(daemon: FakeDaemon, address: str) -> None:
 
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:99999", "192.0.2.1:0"])
 def test_where_it_cannot_listen_it_says_so(daemon: FakeDaemon, address: str) -> None:
-    import asyncio  # noqa: PLC0415
-
     with pytest.raises(ConfigError):
         asyncio.run(_listen(daemon, address))
 
