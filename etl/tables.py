@@ -217,6 +217,16 @@ interview_digests = Table(
     sqlite_with_rowid=False,
 )
 
+notices = Table(
+    "notices",
+    metadata,
+    Column("workspace_id", Identifier(), primary_key=True, comment="The workspace it is about"),
+    Column("subject", Text(), primary_key=True, comment="failing, schema_mismatch or held_deletes"),
+    Column("run_id", BigInteger(), nullable=False, comment="The workspace's last run when it was told"),
+    Column("told_at", Instant(), nullable=False, comment="When it was told"),
+    comment="What people were told and is still so: it is not told again, its end is",
+)
+
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,

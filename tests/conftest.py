@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import PostgresServer, private_server, shared_server
+from tests.receiver import Receiver, a_receiver
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,13 @@ def warehouse_url(request: pytest.FixtureRequest) -> str:
     """An empty warehouse, once of each kind."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Where notifications and pings arrive."""
+    with a_receiver() as made:
+        yield made
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,20 +1,17 @@
-"""What people are told, each once: derived from the ledger, so restarts neither repeat nor forget."""
+"""What people are told: each thing once, across processes and restarts, and until it is delivered."""
 
 from __future__ import annotations
 
-import json
 import logging
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 
 from etl import ledger
 from etl.config import KeySource, Notify, Settings, Workspace
@@ -24,8 +21,10 @@ from etl.load import Counts, Outcome
 from etl.notify import after_pass
 from etl.secret import Secret
 from etl.sync import Report
+from etl.tables import workspaces
 from etl.warehouse import Warehouse, open_warehouse
 from etl.warehouse.schema import ensure_schema
+from tests.receiver import Receiver
 
 WORKSPACES = tuple(
     Workspace(name, UUID(int=number), KeySource("env", "KEY"), enabled=name != "off")
@@ -35,56 +34,6 @@ NOTIFY = Notify(webhook_url_env="HOOK", after_failures=3, heartbeat_url_env="HEA
 MISMATCH = SchemaMismatch("97 of 97 rows were rejected: missing field")
 FACTS = {"bytes_received": 100, "attempts": 1, "duration_seconds": 0.5}
 HELD = {"code": "deletes_held", "message": "40 interviews are gone at once", "count": 40}
-
-
-@dataclass
-class Receiver:
-    """Where the notifications arrive."""
-
-    base_url: str
-    status: int = 200
-    pings: int = 0
-    posts: list[Any] = field(default_factory=list)
-
-    def environ(self) -> dict[str, str]:
-        return {
-            "HOOK": f"{self.base_url}/services/T0/B0/sEcReT",
-            "HEARTBEAT": f"{self.base_url}/ping/sEcReT",
-        }
-
-    def texts(self) -> list[str]:
-        """What has come since the last look."""
-        texts = [post["text"] for post in self.posts]
-        self.posts.clear()
-        return texts
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            made.posts.append(json.loads(body))
-            self.answer()
-
-        def do_GET(self) -> None:
-            made.pings += 1
-            self.answer()
-
-        def answer(self) -> None:
-            self.send_response(made.status)
-            self.end_headers()
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        made = Receiver(f"http://127.0.0.1:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield made
-        server.shutdown()
-        thread.join()
 
 
 class Passes:
@@ -131,6 +80,11 @@ class Passes:
                 report.warnings = [HELD] if came else []
                 outcome = Outcome(report.counts, report.warnings)
                 ledger.succeed_run(connection, run_id, workspace.id, outcome, FACTS, self.now)
+                connection.execute(
+                    update(workspaces)
+                    .where(workspaces.c.workspace_id == workspace.id)
+                    .values(held_deletes=came or 0)
+                )
         return report
 
 
@@ -148,6 +102,47 @@ def test_failures_are_told_once_and_so_is_recovery(passes: Passes) -> None:
         "last success: 2026-05-04 08:15 UTC"
     )
     assert told[6][0] == "workspace acme is fresh again, after 5 failed runs"
+
+
+@pytest.mark.parametrize("deaf", [1, 2])
+def test_what_the_receiver_refused_is_told_by_a_later_pass(passes: Passes, deaf: int) -> None:
+    down = ServerError("503")
+    told = []
+    for number in range(1, 8):
+        passes.receiver.status = 500 if 3 <= number < 3 + deaf else 200
+        told.append(passes.run(down if number < 7 else None))
+    heard = [texts if number not in range(3, 3 + deaf) else [] for number, texts in enumerate(told, 1)]
+    assert [len(texts) for texts in heard] == [0, 0, 0, *([0] * (deaf - 1)), 1, *([0] * (2 - deaf)), 0, 1]
+    assert f"failed {3 + deaf} times in a row" in heard[2 + deaf][0]
+    assert heard[-1] == ["workspace acme is fresh again, after 6 failed runs"]
+
+
+def test_what_a_pass_could_not_tell_as_it_was_stopped_the_next_one_tells(passes: Passes) -> None:
+    with passes.open() as warehouse:
+        passes._run(warehouse, WORKSPACES[0], MISMATCH)
+        passes._run(warehouse, WORKSPACES[1], 40)
+    (told,) = passes.run()
+    assert [line.split(":")[0] for line in told.splitlines()] == ["workspace acme", "workspace globex"]
+    assert passes.run() == []
+
+
+def test_two_processes_tell_it_once(passes: Passes) -> None:
+    passes.notify = Notify("HOOK", after_failures=1)
+    passes.receiver.seconds = 0.5
+    with passes.open() as warehouse:
+        passes._run(warehouse, WORKSPACES[0], ServerError("503"))
+    settings = Settings(Path("etl.toml"), WORKSPACES, notify=passes.notify)
+
+    def one() -> None:
+        with passes.open() as warehouse:
+            after_pass(settings, warehouse, [], passes.receiver.environ())
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(one)
+    assert len(passes.receiver.texts()) == 1
+    one()
+    assert passes.receiver.texts() == []
 
 
 def test_few_failures_are_nobodys_business(passes: Passes) -> None:
@@ -223,7 +218,7 @@ def test_no_address_fails_nothing(
     passes.notify = Notify("HOOK", after_failures=1, heartbeat_url_env="HEARTBEAT")
     passes.run(ServerError("503"), None)
     passes.run(None, None)
-    assert caplog.text.count("cannot notify") == 3
+    assert caplog.text.count("cannot notify") == 2  # nobody waits to hear that it is fresh again
     assert "sEcReT" not in caplog.text.replace("ServerError", "")
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _VERSION_TABLE = "alembic_version"
-_REFILLED = {"interview_digests", "webhook_deliveries"}
+_REFILLED = {"interview_digests", "notices", "webhook_deliveries"}
 
 
 class Schema(Enum):
