@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -33,6 +35,7 @@ def command(context: Context, listen: str | None) -> int:
     from etl.warehouse import open_warehouse  # noqa: PLC0415
     from etl.warehouse.schema import ensure_schema  # noqa: PLC0415
 
+    _heed_signals()
     context.start_logging("info")
     settings = context.settings()
     serve = _serve(settings.serve, listen)
@@ -40,11 +43,21 @@ def command(context: Context, listen: str | None) -> int:
         _require_extra()
     warehouse = open_warehouse(settings.warehouse, settings.api.concurrency)
     try:
-        ensure_schema(warehouse, auto_migrate=settings.warehouse.auto_migrate)
+        with ThreadPoolExecutor(1) as opener:  # a signal reaches this thread, whatever the warehouse does
+            opening = opener.submit(ensure_schema, warehouse, auto_migrate=settings.warehouse.auto_migrate)
+            opening.result()
         asyncio.run(_live(Daemon(settings, warehouse), serve))
     finally:
+        _heed_signals()  # the event loop took its own handlers with it
         warehouse.close()
     return 0
+
+
+def _heed_signals() -> None:
+    """Before and after the daemon's life: SIGTERM and SIGINT end the process with 0, SIGHUP does nothing."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))  # the database undoes what is open
 
 
 def _serve(serve: Serve, listen: str | None) -> Serve:
