@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 from etl.config import Settings, Workspace
@@ -16,13 +16,15 @@ from etl.daemon.fire_times import is_overdue, period_of
 from etl.daemon.queue import Queue
 from etl.daemon.reload import read_again
 from etl.daemon.retry import retry_pause_seconds
-from etl.daemon.standing import read_standings
+from etl.daemon.standing import Standing, read_standings
 from etl.daemon.systemd import tell_reloading, tell_systemd, watchdog_seconds
 from etl.daemon.telling import Telling
 from etl.daemon.timetable import Timetable, utc_now
 from etl.daemon.walker import Walker, open_walker
 from etl.errors import EtlError
 from etl.ledger import Trigger
+from etl.notices import Watched
+from etl.streak import Streak
 from etl.sync import Report, RunLog
 from etl.warehouse import Warehouse
 
@@ -32,6 +34,7 @@ _BEAT_SECONDS = 1.0
 _CANCEL_SECONDS = 10.0  # a statement that waits for another's lock cannot be told to stop
 _TELLING_SECONDS = 10.0
 _SPARE_SECONDS = 5.0
+_SKIPPED = 2  # failures that a run counts as which met another process's: a look every few seconds
 
 
 class Daemon:
@@ -53,7 +56,7 @@ class Daemon:
         self._run_log = RunLog()
         self._workspaces: dict[str, Workspace] = {}  # those that are enabled
         self._tasks: set[asyncio.Task[None]] = set()
-        self._failures: dict[str, int] = {}
+        self._streaks: dict[str, Streak] = {}
         self._retries: dict[str, tuple[asyncio.TimerHandle, datetime]] = {}
         self._walker: Walker
         self._stop = asyncio.Event()
@@ -68,6 +71,11 @@ class Daemon:
     def running(self) -> Mapping[str, float]:
         """The workspaces being synced, each with the monotonic time at which its run began."""
         return self._queue.running
+
+    @property
+    def streaks(self) -> Mapping[str, Streak]:
+        """Failures in a row by workspace, those among them that the ledger could not write down."""
+        return self._streaks
 
     def next_run_at(self, name: str) -> datetime | None:
         """When the workspace's next run is planned: on schedule, or sooner after a failure."""
@@ -115,7 +123,8 @@ class Daemon:
 
     def _stop_for(self, number: int) -> None:
         if self._stop.is_set():  # asked twice: at once. The databases undo what is open.
-            os._exit(128 + number)
+            logging.shutdown()
+            os._exit(0)
         log.info("%s: stopping", signal.Signals(number).name)
         self._stop.set()
 
@@ -128,8 +137,7 @@ class Daemon:
         """Begin as many runs as there is room for."""
         while not self._stop.is_set() and (taken := self._queue.take(time.monotonic())):
             name, trigger = taken
-            if retry := self._retries.pop(name, None):
-                retry[0].cancel()
+            self._forget_retry(name)
             task = asyncio.create_task(self._run(self._workspaces[name], trigger), name=f"sync {name}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -137,6 +145,7 @@ class Daemon:
     async def _run(self, workspace: Workspace, trigger: Trigger) -> None:
         try:
             report = await self._walker.run(workspace, trigger)
+            self._take_in(report, trigger)  # first: a run that has been asked for meanwhile is the retry
         except asyncio.CancelledError:
             log.warning("workspace %s: interrupted: nothing of it was applied", workspace.name)
             raise
@@ -144,47 +153,68 @@ class Daemon:
             self._queue.done(workspace.name)
             self._fill()
         self._run_log.write(report, trigger)
-        self._plan_retry(report, trigger)
         is_idle = not self._queue.running and not self._queue
-        self._telling.hear(report, self.settings.notify, set(self._workspaces), idle=is_idle)
+        watched = self._watched(workspace)
+        self._telling.hear(report, watched, self.settings.notify, set(self._workspaces), idle=is_idle)
         for observer in self.observers:
             try:
                 observer(report)
             except Exception:  # what watches the runs must not stop them
                 log.exception("an observer failed")
 
-    def _plan_retry(self, report: Report, trigger: Trigger) -> None:
+    def _take_in(self, report: Report, trigger: Trigger) -> None:
+        """Count failures in a row, and plan when to try again."""
         name = report.name
+        if name not in self._workspaces or str(self._workspaces[name].id) != report.workspace_id:
+            return  # reconfigured meanwhile
+        streak = self._streaks.get(name, Streak())
         if report.status == "succeeded":
-            self._failures.pop(name, None)
-        is_unheard = report.status == "skipped" and trigger == "webhook"
-        if (report.status != "failed" and not is_unheard) or name not in self._workspaces:
-            return
-        self._failures[name] = self._failures.get(name, 0) + 1
+            self._streaks[name] = streak.succeeded()
+            self._forget_retry(name)
+        elif report.status == "failed":
+            self._streaks[name] = streak.failed(report.error_code, report.error, utc_now())
+            self._plan_retry(name, "schedule")
+        elif report.status == "skipped" and trigger == "webhook":  # what it told of may have come too late
+            self._plan_retry(name, "webhook")
+
+    def _plan_retry(self, name: str, trigger: Trigger) -> None:
+        streak = self._streaks.get(name, Streak())
         period = period_of(self._workspaces[name].policy, utc_now())
-        pause = retry_pause_seconds(report.error_code, self._failures[name], period)
+        pause = retry_pause_seconds(streak.error_code, streak.failures, period)
+        if trigger == "webhook":
+            pause = retry_pause_seconds(None, _SKIPPED, period)
         if pause is None or self._stop.is_set():
             return
-        again: Trigger = "webhook" if is_unheard else "schedule"
-        timer = asyncio.get_running_loop().call_later(pause, self.request_sync, name, again)
+        self._forget_retry(name)
+        timer = asyncio.get_running_loop().call_later(pause, self.request_sync, name, trigger)
         self._retries[name] = (timer, utc_now() + timedelta(seconds=pause))
+
+    def _forget_retry(self, name: str) -> None:
+        if retry := self._retries.pop(name, None):
+            retry[0].cancel()
+
+    def _watched(self, workspace: Workspace) -> Watched:
+        return Watched(workspace.id, workspace.name, self._streaks.get(workspace.name, Streak()))
 
     # --- the configuration ---
 
     async def _adopt(self) -> None:
         """Plan what the settings say now, and catch up with what should have run already."""
         enabled = {workspace.name: workspace for workspace in self.settings.workspaces if workspace.enabled}
-        for name in self._workspaces.keys() - enabled.keys():
+        known = {
+            name for name, workspace in self._workspaces.items() if _is_same(workspace, enabled.get(name))
+        }
+        for name in self._workspaces.keys() - known:
             self._queue.drop(name)
-            self._failures.pop(name, None)
+            self._streaks.pop(name, None)
             self._run_log.forget(name)
-            if retry := self._retries.pop(name, None):
-                retry[0].cancel()
+            self._forget_retry(name)
         self._workspaces = enabled
         self._timetable.plan(enabled.values())
-        await self._catch_up()
+        await self._catch_up(enabled.keys() - known)
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, new: Collection[str]) -> None:
+        """Sync what is overdue, and go on with what is new here where another process left it."""
         try:
             standings = await asyncio.to_thread(read_standings, self.warehouse)
         except EtlError as error:
@@ -192,12 +222,21 @@ class Daemon:
             standings = {}
         now = utc_now()
         for name, workspace in self._workspaces.items():
-            standing = standings.get(workspace.id)
-            if standing:
+            standing = standings.get(workspace.id, Standing())
+            if workspace.id in standings:
                 self._telling.remember(name, succeeded=not standing.consecutive_failures)
-            last_success_at = standing.last_success_at if standing else None
-            if is_overdue(workspace.policy, last_success_at, now):
+            if name in new and standing.consecutive_failures:
+                self._streaks[name] = Streak(
+                    standing.consecutive_failures, standing.last_error_code, standing.last_error, now
+                )
+            if name in new and standing.has_unheeded_webhook:
+                self.request_sync(name, "webhook")
+            elif is_overdue(workspace.policy, standing.last_success_at, now):
                 self.request_sync(name, "catch_up")
+            elif name in new and standing.consecutive_failures:
+                self._plan_retry(name, "schedule")
+        watched = [self._watched(self._workspaces[name]) for name in new]
+        self._telling.look_at(watched, self.settings.notify)
 
     async def _reload_when_told(self) -> None:
         while True:
@@ -260,3 +299,8 @@ class Daemon:
         timer = threading.Timer(longest, os._exit, (0,))
         timer.daemon = True
         timer.start()
+
+
+def _is_same(one: Workspace, other: Workspace | None) -> bool:
+    """Whether they are one at Ontora, however it is configured."""
+    return other is not None and one.id == other.id

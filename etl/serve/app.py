@@ -28,6 +28,7 @@ from etl.serve.metrics import Metrics, Standing
 from etl.serve.pages import REFRESH_SECONDS, Live, Pages, find_state
 from etl.serve.queries import Overview, Past
 from etl.serve.shared import Shared
+from etl.serve.unrecorded import with_streaks
 from etl.serve.webhooks import Webhooks
 from etl.sync.report import Report
 from etl.warehouse.schema import require_head
@@ -150,6 +151,10 @@ class Site:
         overview: Overview = await self.in_thread(read)
         return overview
 
+    async def _present(self) -> Overview:
+        """The overview, with what the daemon alone knows."""
+        return with_streaks(await self._overview.get(), self.daemon.streaks)
+
     async def _past(self, workspace_id: str) -> Past | None:
         async def produce() -> Past | None:
             warehouse, now = self.daemon.warehouse, self.clock()
@@ -169,12 +174,15 @@ class Site:
 
     async def scrape(self, request: Request) -> Response:
         try:
-            overview = await self._overview.get()
+            overview = await self._present()
         except (EtlError, TimeoutError):
             overview = None
         daemon = self.daemon
         names = tuple(workspace.name for workspace in daemon.settings.workspaces if workspace.enabled)
-        standing = Standing(names, daemon.queue_length, len(daemon.running), daemon.last_beat, overview)
+        failures = {name: daemon.streaks[name].failures for name in names if name in daemon.streaks}
+        standing = Standing(
+            names, daemon.queue_length, len(daemon.running), daemon.last_beat, failures, overview
+        )
         accept = request.headers.get("accept", "")
         text, content_type = await self.in_thread(self.metrics.text, standing, accept)
         return Response(text, headers={"Content-Type": content_type})
@@ -183,7 +191,7 @@ class Site:
         refreshing = _refreshes(request)
 
         async def render() -> str:
-            overview = await self._overview.get()
+            overview = await self._present()
             return await self._render(self.pages.index, overview, refreshing=refreshing)
 
         return await self._page(("", refreshing), render)
@@ -192,7 +200,7 @@ class Site:
         name, refreshing = request.path_params["name"], _refreshes(request)
 
         async def render() -> str:
-            overview = await self._overview.get()
+            overview = await self._present()
             past = await self._past(find_state(overview, name)["workspace_id"])
             return await self._render(self.pages.workspace, overview, name, past, refreshing=refreshing)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from etl.config import Settings
 from etl.ledger import Trigger
+from etl.streak import Streak
 from etl.sync.report import Report
 from etl.warehouse import Warehouse
 
@@ -30,6 +31,10 @@ class DaemonFace(Protocol):
     @property
     def running(self) -> Mapping[str, float]:
         """Workspaces being synced now, with the monotonic time at which each began."""
+
+    @property
+    def streaks(self) -> Mapping[str, Streak]:
+        """Failures in a row by workspace, as the daemon saw them."""
 
     @property
     def last_beat(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import prometheus_client
@@ -22,6 +22,7 @@ _PREFIX = "ontora_etl"
 _OUTCOMES = ("succeeded", "failed", "skipped", "interrupted")
 _WEBHOOK_OUTCOMES = ("accepted", "replayed", "bad_signature", "stale", "malformed", "too_large", "slow")
 _SECONDS = (0.25, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_FAILURES = "Failed runs since the last success"
 _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 
 
@@ -33,6 +34,8 @@ class Standing:
     queue_length: int
     running: int
     last_beat: float
+    failures: Mapping[str, int]
+    """In a row, as the daemon counted them: all there is while the warehouse does not answer."""
     overview: Overview | None
 
 
@@ -149,6 +152,11 @@ class _Gauges(Collector):
         yield _gauge("warehouse_up", "1 where the warehouse answers", value=int(now.overview is not None))
         if now.overview is not None:
             yield from _of_workspaces(now.overview)
+            return
+        failing = _gauge("consecutive_failures", _FAILURES, ["workspace"])
+        for name, failures in now.failures.items():
+            failing.add_metric([name], failures)
+        yield failing
 
 
 def _of_workspaces(overview: Overview) -> Iterator[Metric]:
@@ -163,7 +171,7 @@ def _of_workspaces(overview: Overview) -> Iterator[Metric]:
             instant.add_metric([state["name"]], state["last_success_at"].timestamp())
     yield from (age, instant)
     for key, meaning in (
-        ("consecutive_failures", "Failed runs since the last success"),
+        ("consecutive_failures", _FAILURES),
         ("rejects_open", "Rows that could not be loaded and still have not been"),
         ("held_deletes", "Interviews missing from the last answer whose deletion is held"),
     ):

@@ -73,7 +73,7 @@ class Webhooks:
         return JSONResponse({"status": "accepted"}, 202)
 
     def close(self) -> None:
-        """Forget the syncs that were to come: the next start catches up."""
+        """Forget the syncs that were to come: the next start finds the webhooks in the warehouse."""
         for timer in self._soon.values():
             timer.cancel()
 

@@ -41,7 +41,7 @@ def exported() -> Scrape:
     now = datetime.now(UTC)
     states = [STATE | {"last_success_at": now - timedelta(seconds=60)}]
     overview = Overview(taken_at=now, states=states, runs={}, by_status={})
-    standing = Standing(("acme",), 0, 0, last_beat=time.monotonic(), overview=overview)
+    standing = Standing(("acme",), 0, 0, last_beat=time.monotonic(), failures={}, overview=overview)
     text, _ = metrics.text(standing, "text/plain")
     found: Scrape = {}
     for family in text_string_to_metric_families(text.decode()):

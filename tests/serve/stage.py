@@ -22,6 +22,7 @@ from etl.config import Warehouse as WarehouseSettings
 from etl.ledger import Trigger
 from etl.secret import Secret
 from etl.serve import DaemonFace, start_server
+from etl.streak import Streak
 from etl.sync.report import Report
 from etl.tables import interviews, interviews_history, sync_runs, workspaces
 from etl.warehouse import Warehouse, open_warehouse
@@ -52,6 +53,7 @@ class FakeDaemon:
     warehouse: Warehouse
     queue_length: int = 0
     running: dict[str, float] = field(default_factory=dict)
+    streaks: dict[str, Streak] = field(default_factory=dict)
     observers: list[Callable[[Report], None]] = field(default_factory=list)
     requested: list[tuple[str, str]] = field(default_factory=list)
     stood_still_at: float | None = None
