@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -18,8 +18,10 @@ from etl.config import KeySource, Notify, Settings, Workspace
 from etl.config import Warehouse as WarehouseSettings
 from etl.errors import EtlError, Interrupted, SchemaMismatch, ServerError
 from etl.load import Counts, Outcome
-from etl.notify import after_pass
+from etl.notices import Told, Watched
+from etl.notify import after_pass, tell
 from etl.secret import Secret
+from etl.streak import Streak
 from etl.sync import Report
 from etl.tables import workspaces
 from etl.warehouse import Warehouse, open_warehouse
@@ -143,6 +145,35 @@ def test_two_processes_tell_it_once(passes: Passes) -> None:
     assert len(passes.receiver.texts()) == 1
     one()
     assert passes.receiver.texts() == []
+
+
+def test_what_no_ledger_can_hold_is_told_once_too(passes: Passes, tmp_path: Path) -> None:
+    acme, told = WORKSPACES[0], Told()
+    passes.run(None)
+
+    def look(streak: Streak, warehouse: Warehouse) -> tuple[bool, list[str]]:
+        watched = [Watched(acme.id, acme.name, streak)]
+        is_all = tell(NOTIFY, warehouse, watched, told, passes.receiver.environ())
+        return is_all, passes.receiver.texts()
+
+    streak = Streak()
+    nowhere = WarehouseSettings(Secret(f"sqlite:///{tmp_path}"))
+    with passes.open() as good, closing(open_warehouse(nowhere)) as gone:
+        assert look(streak, good) == (True, [])
+        for failures in range(1, 6):
+            streak = streak.failed("warehouse_full", "no room", datetime.now(UTC))
+            is_all, texts = look(streak, gone)
+            assert is_all is (failures < 3)  # what was told cannot be written down yet
+            assert texts == (
+                ["workspace acme failed 3 times in a row: no room [warehouse_full]"] if failures == 3 else []
+            )
+        assert look(streak, good) == (True, [])
+        passes._run(good, acme, None)
+        assert look(streak.succeeded(), good) == (
+            True,
+            ["workspace acme is fresh again, after 5 failed runs"],
+        )
+        assert look(streak.succeeded(), good) == (True, [])
 
 
 def test_few_failures_are_nobodys_business(passes: Passes) -> None:

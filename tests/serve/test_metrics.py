@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from etl.errors import WarehouseError
 from etl.load import Counts
+from etl.streak import Streak
 from etl.sync.report import Report
 from tests.serve.scenery import ERROR, FAILING, FINDINGS, FORGOTTEN, SCRIPT
 from tests.serve.stage import ACME, FakeDaemon, Stage, a_daemon, put_runs, put_workspace, serving, workspace
@@ -130,6 +131,7 @@ def test_openmetrics_for_those_who_ask(scene: Stage) -> None:
 
 def test_a_warehouse_that_is_gone_hides_no_counter(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     tell(stage, finished())
+    stage.daemon.streaks["acme"] = Streak(2)
 
     def gone(*_: object) -> None:
         raise WarehouseError("gone")
@@ -137,6 +139,7 @@ def test_a_warehouse_that_is_gone_hides_no_counter(stage: Stage, monkeypatch: py
     monkeypatch.setattr("etl.serve.queries.read_overview", gone)
     samples = scrape(stage)
     assert value(samples, "warehouse_up") == 0
+    assert value(samples, "consecutive_failures", workspace="acme") == 2
     assert value(samples, "runs_total", workspace="acme", outcome="succeeded") == 1
 
 

@@ -29,9 +29,11 @@ from etl.serve.guard import SECURITY_HEADERS
 from etl.serve.queries import read_past
 from etl.serve.words import age_text, duration_text
 from etl.sizes import bytes_text
+from etl.streak import Streak
 from tests.serve.scenery import CONFIGURED, ERROR, FINDINGS, FORGOTTEN, SCRIPT
 from tests.serve.stage import (
     ACME,
+    GLOBEX,
     FakeDaemon,
     Stage,
     a_daemon,
@@ -118,6 +120,21 @@ def test_a_name_that_another_workspace_has_now_is_that_ones(sqlite_url: str) -> 
     assert "No longer synced" in others
     assert "Syncing now" not in others
     assert "in 7 min" not in others
+
+
+def test_failures_that_the_ledger_could_not_write_down_are_shown(stage: Stage) -> None:
+    now = datetime.now(UTC)
+    full = Streak(3, "warehouse_full", "the disk is full", now)
+    for owner in (ACME, GLOBEX):
+        put_workspace(stage.daemon.warehouse, owner, last_success_at=now - timedelta(minutes=1))
+    stage.daemon.streaks["acme"] = full
+    # Another process had a success meanwhile.
+    stage.daemon.streaks["globex"] = replace(full, began_at=now - timedelta(minutes=2))
+    html = page(stage, "/")
+    assert "1 workspace failing" in html
+    assert "3 failures in a row" in html
+    assert "the disk is full" in page(stage, "/workspaces/acme")
+    assert "the disk is full" not in page(stage, "/workspaces/globex")
 
 
 def test_many_may_ask_at_once_for_what_is_not_there(stage: Stage) -> None:
