@@ -9,6 +9,7 @@ import pytest
 
 from etl.standin import StandIn
 from tests.acceptance.program import Program
+from tests.acceptance.rig import Rig
 
 
 @pytest.fixture
@@ -24,6 +25,16 @@ def program(tmp_path: Path) -> Iterator[Program]:
     program = Program(tmp_path)
     yield program
     program.end()
+
+
+@pytest.fixture
+def rig(api: StandIn, tmp_path: Path, sqlite_url: str) -> Iterator[Rig]:
+    """What the daemon needs, with an SQLite warehouse that does not exist yet."""
+    made = Rig(api, tmp_path, sqlite_url)
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.process.kill()
+        made.process.wait()
 
 
 @pytest.fixture

@@ -237,12 +237,12 @@ def sync_here(program: Program) -> Generator[list[Report]]:
         warehouse.close()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 20, pause_seconds: float = 0.01) -> None:
     """Return as soon as it is so; fail where it never becomes so."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(pause_seconds)
 
 
 def fates(entry: Mapping[str, Any]) -> dict[str, int]:
