@@ -146,7 +146,7 @@ def test_what_is_not_delivered_is_sent_again_with_what_came_meanwhile(
     assert sent == [["acme"], ["acme"], ["acme", "globex"]]
 
 
-def test_at_the_end_it_is_tried_once_more_and_left(sent: list[Any], refused: set[int]) -> None:
+def test_the_end_waits_for_no_receiver_that_refuses(sent: list[Any], refused: set[int]) -> None:
     refused |= set(range(1, 10))
 
     async def runs(told: Told) -> None:
@@ -154,4 +154,4 @@ def test_at_the_end_it_is_tried_once_more_and_left(sent: list[Any], refused: set
         await asyncio.to_thread(wait_until, lambda: bool(sent))
 
     play(runs)
-    assert 2 <= len(sent) <= 3
+    assert 1 <= len(sent) <= 3
