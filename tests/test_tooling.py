@@ -38,11 +38,11 @@ LEAVES = (
         "column_types",
         "statement",
     ),
-    *("tables", "views", "dictionary", "standin"),
+    *("streak", "tables", "views", "dictionary", "standin"),
 )
 ROAD = (
-    *("config", "extract", "normalize", "warehouse", "load", "ledger", "status", "sync", "notify", "daemon"),
-    *("serve", "demo", "cli", "__main__"),
+    *("config", "extract", "normalize", "warehouse", "load", "ledger", "status", "sync", "notices", "notify"),
+    *("daemon", "serve", "demo", "cli", "__main__"),
 )
 # In pieces, so that this file does not name them itself.
 ELSEWHERE = [

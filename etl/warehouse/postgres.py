@@ -32,7 +32,8 @@ _CANCEL_SECONDS = 5.0
 
 # What a sync writes.
 _NUMBERED = tuple(table.name for table in metadata.sorted_tables if table.autoincrement_column is not None)
-_EMPTIED = ("interview_digests", "webhook_deliveries")  # a sync, or the daemon, deletes rows of these alone
+# A sync, or the daemon, deletes rows of these alone.
+_EMPTIED = ("interview_digests", "notices", "webhook_deliveries")
 
 
 def _array(names: Iterable[str]) -> str:
@@ -68,7 +69,7 @@ class Postgres:
     errors: tuple[type[Exception], ...] = (SQLAlchemyError, psycopg.Error)
     row_lock = "FOR UPDATE OF i"
     rights = (
-        "grant it SELECT, INSERT and UPDATE on every table, DELETE on interview_digests and "
+        "grant it SELECT, INSERT and UPDATE on every table, DELETE on interview_digests, notices and "
         "webhook_deliveries, USAGE on the sequences behind sync_runs.id and rejected_rows.id, and "
         "TEMPORARY on the database"
     )
