@@ -68,7 +68,8 @@ def tell(
             if not _send("POST", notify.webhook_url_env, environ, {"text": text}):
                 return False
         told.note(due)
-        return _write(warehouse, told)
+        _write(warehouse, told)
+        return True
 
 
 def ping(notify: Notify, environ: Mapping[str, str] = os.environ) -> None:
@@ -87,15 +88,15 @@ def _due(notify: Notify, warehouse: Warehouse, watched: Sequence[Watched], told:
         return notices.due_without_ledger(watched, told, notify.after_failures)
 
 
-def _write(warehouse: Warehouse, told: Told) -> bool:
+def _write(warehouse: Warehouse, told: Told) -> None:
+    """Remember it for all processes; where that fails, the next look tries again."""
     try:
         with warehouse.writing() as connection:
             told.write(connection, datetime.now(UTC))
     except EtlError as error:
         log.warning("what people have been told cannot be remembered yet: %s", error)
-        return False
+        return
     told.written()
-    return True
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def test_a_full_disk_is_said_and_told_and_freed_it_goes_on(rig: Rig, receiver: R
             filling.write_bytes(bytes(8 * 1024 * 1024))
         for name in rig.names:  # too much for the pages that are free inside the file
             rig.api.set_interviews(id_of(name), interviews_of(name, 300, seed=1))
-        wait_until(lambda: len(receiver.posts) >= 1)
+        wait_until(lambda: sum(post["text"].count(" in a row: ") for post in receiver.posts) == 2)
         wait_until(lambda: rig.metric("consecutive_failures", "acme") >= 3)
         html = rig.get("/").text
         assert "workspaces failing" in html
@@ -55,7 +55,7 @@ def test_a_full_disk_is_said_and_told_and_freed_it_goes_on(rig: Rig, receiver: R
         assert rig.interviews() == 2 * (3 + 300)
     for name in rig.names:
         told = [line for line in lines if line.startswith(f"workspace {name} ")]
-        assert [" failed 3 times in a row: " in told[0], " is fresh again" in told[1]] == [True, True]
+        assert [" times in a row: " in told[0], " is fresh again" in told[1]] == [True, True]
         assert len(told) == 2
 
 
