@@ -231,7 +231,11 @@ def test_migrate_sql_prints_only_what_is_left(either: Program, api: StandIn) -> 
     either.run("migrate", "--to", "2")
     done = either.run("migrate", "--sql")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert re.findall(r"CREATE TABLE (\w+)", done.stdout) == ["interview_digests", "webhook_deliveries"]
+    assert re.findall(r"CREATE TABLE (\w+)", done.stdout) == [
+        "interview_digests",
+        "webhook_deliveries",
+        "notices",
+    ]
     down = either.run("migrate", "--to", "1", "--sql")
     assert (down.exit_code, down.stderr) == (0, "")
     assert re.findall(r"(?:CREATE|DROP) TABLE .*", down.stdout) == ["DROP TABLE interviews_history;"]

@@ -24,7 +24,16 @@ from etl.meter import Meter
 from etl.secret import Secret
 from etl.standin import generate_interviews
 from etl.stop import Stop
-from etl.tables import interview_digests, interviews, interviews_history, metadata, rejected_rows, sync_runs
+from etl.tables import (
+    interview_digests,
+    interviews,
+    interviews_history,
+    metadata,
+    notices,
+    rejected_rows,
+    sync_runs,
+    workspaces,
+)
 from etl.warehouse import open_warehouse
 from etl.warehouse.schema import migrate
 
@@ -41,7 +50,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     rejected_rows.name: ("workspace_id", "payload_digest", "message"),
     interview_digests.name: ("workspace_id", "interview_id"),
     sync_runs.name: ("id",),
-    "workspaces": ("workspace_id",),
+    workspaces.name: ("workspace_id",),
+    notices.name: ("workspace_id", "subject"),
 }
 
 

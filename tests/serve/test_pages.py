@@ -6,6 +6,7 @@ import asyncio
 import base64
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -292,11 +293,11 @@ def test_a_fault_of_ours_shows_nothing(stage: Stage, monkeypatch: pytest.MonkeyP
 
 
 def test_it_looks_up_once_a_second(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = []
+    ticks: Counter[int] = Counter()  # by server: those of other tests live on in this process
     on_tick = uvicorn.Server.on_tick
 
     async def counting(server: uvicorn.Server, counter: int) -> bool:
-        ticks.append(counter)
+        ticks[id(server)] += 1
         return await on_tick(server, counter)
 
     monkeypatch.setattr(uvicorn.Server, "on_tick", counting)
@@ -304,7 +305,7 @@ def test_it_looks_up_once_a_second(daemon: FakeDaemon, monkeypatch: pytest.Monke
     with serving(daemon) as stage:
         time.sleep(1.2)
         assert "date" in answer_of(stage, "/healthz").headers
-        assert 2 <= len(ticks) <= 1 + (time.monotonic() - began)
+        assert 2 <= max(ticks.values()) <= 1 + (time.monotonic() - began)
 
 
 def test_it_leaves_when_told(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
