@@ -9,7 +9,7 @@ from etl.standin import StandIn, write_answer
 from tests.acceptance.program import Program, id_of, populate
 from tests.cli.terminal import on_a_terminal
 
-_ROWS = 5_000
+_ROWS = 20_000  # enough that loading them lasts for some redraws
 
 
 def test_a_bar_with_bytes_rows_and_rates(program: Program, api: StandIn, tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_a_bar_with_bytes_rows_and_rates(program: Program, api: StandIn, tmp_pat
     assert re.search(r"downloading \d+\.\d MB, \d+\.\d MB/s", seen)
     assert re.search(r"loading [\d,]+ rows, [\d,]+/s", seen)
     assert "succeeded" in seen
-    assert "5000" in seen
+    assert str(_ROWS) in seen
 
 
 def test_nothing_moves_where_nobody_watches(program: Program, api: StandIn) -> None:
