@@ -1,7 +1,11 @@
-"""The answer on disk: a file without a name, so that the kernel removes it however the process ends."""
+"""The answer on disk: a file without a name, so that the kernel removes it however the process ends.
+
+A small one stays in memory: making a file takes longer than reading it.
+"""
 
 from __future__ import annotations
 
+import io
 import tempfile
 from dataclasses import dataclass
 from typing import IO, Self
@@ -10,17 +14,19 @@ import xxhash
 
 from etl.errors import ResponseTooLarge, SpoolError
 
+BYTES_IN_MEMORY = 256 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer: its bytes in a file, their number and their digest."""
+    """A whole answer: its bytes as a file, their number and their digest."""
 
     file: IO[bytes]
     size: int
     digest: bytes
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Give the space back."""
         self.file.close()
 
     def __enter__(self) -> Self:
@@ -34,20 +40,16 @@ class Spool:
     """Takes an answer piece by piece while it arrives."""
 
     def __init__(self, max_bytes: int) -> None:
-        """An empty spool in the system's folder for temporary files (`TMPDIR`).
-
-        Raises SpoolError where no file can be made there.
-        """
         self._max_bytes = max_bytes
         self._hash = xxhash.xxh3_128()
+        self._file: IO[bytes] = io.BytesIO()
         self.size = 0
-        try:
-            self._file = tempfile.TemporaryFile(prefix="ontora-etl-", buffering=0)  # noqa: SIM115  # outlives us
-        except OSError as error:
-            raise _spool_error(error) from error
 
     def write(self, piece: bytes) -> None:
-        """Append; raises ResponseTooLarge past the limit, SpoolError where the disk refuses."""
+        """Append; what no longer fits in memory goes to the system's folder for temporary files (`TMPDIR`).
+
+        Raises ResponseTooLarge past the limit, SpoolError where the disk refuses.
+        """
         self.size += len(piece)
         if self.size > self._max_bytes:
             raise ResponseTooLarge(
@@ -56,9 +58,11 @@ class Spool:
             )
         self._hash.update(piece)
         try:
-            rest = memoryview(piece)
-            while written := self._file.write(rest):
-                rest = rest[written:]
+            if self.size > BYTES_IN_MEMORY and isinstance(self._file, io.BytesIO):
+                begun = self._file
+                self._file = tempfile.TemporaryFile(prefix="ontora-etl-", buffering=0)  # noqa: SIM115
+                _write_all(self._file, begun.getbuffer())
+            _write_all(self._file, memoryview(piece))
         except OSError as error:
             raise _spool_error(error) from error
 
@@ -67,8 +71,13 @@ class Spool:
         return Answer(self._file, self.size, self._hash.digest())
 
     def discard(self) -> None:
-        """Give the disk space back: the attempt failed."""
+        """Give the space back: the attempt failed."""
         self._file.close()
+
+
+def _write_all(file: IO[bytes], rest: memoryview) -> None:
+    while written := file.write(rest):
+        rest = rest[written:]
 
 
 def _spool_error(error: OSError) -> SpoolError:

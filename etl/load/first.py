@@ -1,7 +1,7 @@
 """A workspace's very first load: straight into the table. Half the work of staging it first.
 
 It is a bet that the answer holds each interview once and few rejects. A lost bet costs the time, no more:
-the savepoint undoes it, and the ordinary load follows.
+the transaction is rolled back, and the ordinary load follows in another.
 """
 
 from __future__ import annotations
@@ -28,29 +28,23 @@ _MOST_REJECTED_CHARACTERS = 4_000_000
 _ID_BYTES = 36
 _RECORD_BYTES = _ID_BYTES + 16  # an interview's id as text, the digest of its element
 _RECORDS_AT_A_TIME = 10_000
+_DIGEST_BYTES_IN_MEMORY = 1024 * 1024
 
 
-class _LostBet(Exception):
-    """More rejects than memory should hold."""
+class LostBet(Exception):
+    """It is no plain first load: to be rolled back, and loaded once more with `Job.staged`."""
 
 
 def load_first(
     connection: Connection, dialect: Dialect, reading: Reading, job: Job, observed_at: datetime
-) -> Counts | None:
-    """Load every row of the answer as new; None, with nothing changed, where it is no plain first load."""
-    savepoint = connection.begin_nested()
+) -> Counts:
+    """Load every row of the answer as new. Raises LostBet."""
     try:
-        counts = _load(connection, dialect, reading, job, observed_at)
-    except _LostBet:
-        savepoint.rollback()
-        return None
+        return _load(connection, dialect, reading, job, observed_at)
     except dialect.errors as error:
-        if dialect.fault(error) is not Fault.EXISTS:
-            raise
-        savepoint.rollback()
-        return None
-    savepoint.commit()
-    return counts
+        if dialect.fault(error) is Fault.EXISTS:
+            raise LostBet from error
+        raise
 
 
 def _load(
@@ -62,7 +56,7 @@ def _load(
     written = instant_text(observed_at)
     workspace_id = str(job.workspace_id)
     tail: tuple[Cell, ...] = (written, written, None, job.run_id)
-    with tempfile.TemporaryFile(prefix="ontora-etl-") as digests:
+    with tempfile.SpooledTemporaryFile(_DIGEST_BYTES_IN_MEMORY, prefix="ontora-etl-") as digests:
         with dialect.bulk_insert(connection, interviews.name, _COLUMNS) as write:
             for rows, rejects in reading.batches():
                 write([row.values + tail for row in rows])
@@ -71,7 +65,7 @@ def _load(
                 rejected += rejects
                 rejected_characters += sum(len(reject.payload) for reject in rejects)
                 if len(rejected) > _MOST_REJECTS or rejected_characters > _MOST_REJECTED_CHARACTERS:
-                    raise _LostBet
+                    raise LostBet
         with dialect.bulk_insert(
             connection, interview_digests.name, ("workspace_id", "interview_id", "digest")
         ) as write:

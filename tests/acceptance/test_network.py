@@ -316,7 +316,7 @@ _NO_FILES = ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", str(COMMAND)]
 def test_reliability_14_no_folder_for_temporary_files(
     api: StandIn, program: Program, postgres_url: str, words: list[str]
 ) -> None:
-    populate(api, "acme")
+    populate(api, "acme", count=500)
     program.warehouse_url = postgres_url
     program.configure(api.base_url, "acme")
     done = subprocess.run(
@@ -333,8 +333,8 @@ def test_reliability_14_no_folder_for_temporary_files(
 
 
 def test_reliability_14_nothing_is_left_after_kill_9(api: StandIn, program: Program) -> None:
-    populate(api, "acme")
-    api.script(id_of("acme"), faults.StallMidBody(1000, 3600))
+    populate(api, "acme", count=500)
+    api.script(id_of("acme"), faults.StallMidBody(300_000, 3600))
     program.configure(api.base_url, "acme", api={"timeout_seconds": 30, "deadline_seconds": 60})
     running = program.start("sync", "--json")
     wait_until(lambda: len(moments(api, "acme")) == 1)
@@ -343,7 +343,7 @@ def test_reliability_14_nothing_is_left_after_kill_9(api: StandIn, program: Prog
     assert running.wait().exit_code == -signal.SIGKILL
     assert list(program.temporary.iterdir()) == []
     done = program.sync()
-    assert fates(done.workspace("acme")) == {"received": 5, "inserted": 5}
+    assert fates(done.workspace("acme")) == {"received": 500, "inserted": 500}
     assert program.left_behind() == []
     query = "SELECT status, error_code FROM sync_runs ORDER BY id"
     assert program.rows(query) == [("interrupted", "interrupted"), ("succeeded", None)]

@@ -12,16 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.errors import ResponseTooLarge, SpoolError
-from etl.extract.spool import Spool
+from etl.extract.spool import BYTES_IN_MEMORY, Spool
+
+LARGE = bytes(BYTES_IN_MEMORY + 10_000)
 
 
 @settings(deadline=None)
-@given(st.lists(st.binary(max_size=200), max_size=20))
-def test_what_arrives_in_pieces_is_kept_whole(pieces: list[bytes]) -> None:
-    spool = Spool(max_bytes=4000)
-    for piece in pieces:
+@given(st.lists(st.binary(max_size=100), max_size=20), st.sampled_from([b"", LARGE]))
+def test_what_arrives_in_pieces_is_kept_whole(pieces: list[bytes], large: bytes) -> None:
+    spool = Spool(max_bytes=4000 + len(large))
+    for piece in (*pieces, large, *pieces):
         spool.write(piece)
-    whole = b"".join(pieces)
+    whole = b"".join([*pieces, large, *pieces])
     with spool.seal() as answer:
         answer.file.seek(0)
         assert answer.file.read() == whole
@@ -61,8 +63,8 @@ def test_a_discarded_spool_is_closed() -> None:
 
 def test_14_nothing_is_left_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    spool = Spool(max_bytes=100)
-    spool.write(b"half an answer")
+    spool = Spool(max_bytes=10_000_000)
+    spool.write(LARGE)
     assert list(tmp_path.iterdir()) == []  # not even now: a kill -9 leaves nothing behind
     spool.discard()
 
@@ -70,7 +72,7 @@ def test_14_nothing_is_left_in_the_folder(tmp_path: Path, monkeypatch: pytest.Mo
 def test_14_a_folder_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(SpoolError, match="gone") as failure:
-        Spool(max_bytes=10)
+        Spool(max_bytes=10_000_000).write(LARGE)
     assert failure.value.code == "spool_error"
     assert "TMPDIR" in failure.value.remedy
 
@@ -81,7 +83,7 @@ def test_14_no_folder_at_all_is_a_spool_error(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(
         SpoolError, match=r"cannot keep the answer \(No usable temporary directory"
     ) as failure:
-        Spool(max_bytes=10)
+        Spool(max_bytes=10_000_000).write(LARGE)
     assert "TMPDIR" in failure.value.remedy
 
 
@@ -95,12 +97,14 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_14_a_disk_that_takes_no_more_is_a_spool_error() -> None:
-    spool = Spool(max_bytes=1_000_000)
+@pytest.mark.parametrize("already", [0, BYTES_IN_MEMORY], ids=["while-leaving-memory", "later"])
+def test_14_a_disk_that_takes_no_more_is_a_spool_error(already: int) -> None:
+    spool = Spool(max_bytes=10_000_000)
+    spool.write(bytes(already))
     refused = None
-    with files_of_at_most(10_000):
+    with files_of_at_most(already + 5_000):
         try:
-            spool.write(bytes(20_000))  # the kernel takes the first half, then refuses
+            spool.write(LARGE)  # the kernel takes the first part, then refuses
         except SpoolError as error:
             refused = error
     spool.discard()
