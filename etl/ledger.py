@@ -8,6 +8,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     ColumnElement,
     Connection,
     Row,
@@ -20,7 +22,7 @@ from sqlalchemy import (
 
 from etl import __version__
 from etl.errors import EtlError, Interrupted
-from etl.load import Outcome
+from etl.load import Job, Outcome, remember_success
 from etl.statement import statement
 from etl.tables import COUNTERS, interviews, rejected_rows, sync_runs, workspaces
 
@@ -36,14 +38,21 @@ _CLOSE_DEAD_RUNS = statement("""
     UPDATE sync_runs
     SET status = 'interrupted', finished_at = :now, error_code = 'interrupted',
         error = 'the process ended before the run did; it changed nothing'
-    WHERE workspace_id = :workspace_id AND status = 'running'
+    WHERE workspace_id = :workspace_id AND status = 'running' AND id < :run_id
 """)
 
-_OPEN_RUN = statement("""
+_OPEN_RUN = statement(
+    """
     INSERT INTO sync_runs (workspace_id, workspace_name, trigger, status, started_at, program_version)
     VALUES (:workspace_id, :name, :trigger, 'running', :now, :program_version)
-    RETURNING id
-""")
+    RETURNING id, EXISTS (
+        SELECT 1 FROM sync_runs dead WHERE dead.workspace_id = :workspace_id AND dead.status = 'running'
+            AND dead.id < sync_runs.id
+    ) AS others_died
+""",
+    id=BigInteger(),
+    others_died=Boolean(),
+)
 
 _ATTEMPT = statement("""
     INSERT INTO workspaces (workspace_id, name, last_attempt_at, last_run_id)
@@ -58,10 +67,6 @@ _SUCCEED_RUN = statement(f"""
         {", ".join(f"{name} = :{name}" for name in COUNTERS)},
         high_watermark = :high_watermark, warnings = :warnings, error_code = NULL, error = NULL
     WHERE id = :run_id
-""")
-
-_SUCCESS = statement("""
-    UPDATE workspaces SET last_success_at = :now, consecutive_failures = 0 WHERE workspace_id = :workspace_id
 """)
 
 _FAIL_RUN = statement("""
@@ -86,25 +91,22 @@ def start_run(connection: Connection, workspace_id: UUID, name: str, trigger: Tr
 
     To be called with the workspace's lock held: then no run of it can be alive.
     """
-    connection.execute(_CLOSE_DEAD_RUNS, {"workspace_id": workspace_id, "now": now})
-    attempt = {"workspace_id": workspace_id, "name": name, "now": now}
-    opened = connection.execute(_OPEN_RUN, {**attempt, "trigger": trigger, "program_version": __version__})
-    run_id: int = opened.scalar_one()
-    connection.execute(_ATTEMPT, {**attempt, "run_id": run_id})
-    return run_id
+    run = {"workspace_id": workspace_id, "name": name, "now": now}
+    opened = {**run, "trigger": trigger, "program_version": __version__}
+    run_id, others_died = connection.execute(_OPEN_RUN, opened).one()
+    run["run_id"] = run_id
+    if others_died:
+        connection.execute(_CLOSE_DEAD_RUNS, run)
+    connection.execute(_ATTEMPT, run)
+    return int(run_id)
 
 
 def succeed_run(
-    connection: Connection,
-    run_id: int,
-    workspace_id: UUID,
-    outcome: Outcome,
-    facts: dict[str, Any],
-    now: datetime,
+    connection: Connection, job: Job, outcome: Outcome, facts: dict[str, Any], now: datetime
 ) -> None:
     """Close a run as succeeded: in the load's own transaction, so that both happen or neither."""
     became = {
-        "run_id": run_id,
+        "run_id": job.run_id,
         "now": now,
         "high_watermark": outcome.high_watermark,
         "warnings": outcome.warnings or None,
@@ -112,7 +114,7 @@ def succeed_run(
         **facts,
     }
     connection.execute(_SUCCEED_RUN, became)
-    connection.execute(_SUCCESS, {"workspace_id": workspace_id, "now": now})
+    remember_success(connection, job, outcome, now)
 
 
 def fail_run(

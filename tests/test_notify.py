@@ -17,7 +17,7 @@ from etl import ledger
 from etl.config import KeySource, Notify, Settings, Workspace
 from etl.config import Warehouse as WarehouseSettings
 from etl.errors import EtlError, Interrupted, SchemaMismatch, ServerError
-from etl.load import Counts, Outcome
+from etl.load import Counts, Job, Outcome
 from etl.notices import Told, Watched
 from etl.notify import after_pass, tell
 from etl.secret import Secret
@@ -81,7 +81,7 @@ class Passes:
                 report.counts = Counts(held_deletes=came or 0)
                 report.warnings = [HELD] if came else []
                 outcome = Outcome(report.counts, report.warnings)
-                ledger.succeed_run(connection, run_id, workspace.id, outcome, FACTS, self.now)
+                ledger.succeed_run(connection, Job(run_id, workspace), outcome, FACTS, self.now)
                 connection.execute(
                     update(workspaces)
                     .where(workspaces.c.workspace_id == workspace.id)

@@ -16,13 +16,17 @@ from etl.normalize import NORMALIZATION_VERSION
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One workspace's load. `run_id` is its entry in the ledger: runs are numbered as they ask the API."""
+    """One workspace's load. `run_id` is its entry in the ledger: runs are numbered as they ask the API.
+
+    `staged`: it has turned out to be no plain first load.
+    """
 
     run_id: int
     workspace: Workspace
     full: bool = False
     accept_deletes: bool = False
     dry_run: bool = False
+    staged: bool = False
 
     @property
     def workspace_id(self) -> UUID:
@@ -93,7 +97,10 @@ class Change:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a load did. `applied_before`: the run had committed already, ledger entry and all."""
+    """What a load did. `applied_before`: the run had committed already, ledger entry and all.
+
+    `applied_digest` and `held_since` are for the next run to find; no digest where nothing was applied.
+    """
 
     counts: Counts
     warnings: list[dict[str, Any]] = field(default_factory=list)
@@ -101,6 +108,8 @@ class Outcome:
     unknown_fields: tuple[str, ...] = ()
     changes: list[Change] = field(default_factory=list)
     applied_before: bool = False
+    applied_digest: str | None = None
+    held_since: datetime | None = None
 
 
 def warning(code: str, message: str, **facts: Any) -> dict[str, Any]:  # JSON values

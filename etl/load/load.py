@@ -18,7 +18,7 @@ from etl.load.job import Counts, Job, Outcome, warning
 from etl.load.reading import Reading
 from etl.load.rejects import resolve_foreign_rejects, see_rejects_again
 from etl.load.stage import stage
-from etl.load.state import State, read_state, write_state
+from etl.load.state import State, read_state
 from etl.meter import Meter
 from etl.printable import LONGEST_NAME, printable
 from etl.stop import Stop
@@ -36,7 +36,8 @@ def load(
 ) -> Outcome:
     """Apply the answer within the connection's transaction; the caller commits or rolls back.
 
-    Raises UnexpectedAnswer for what is no JSON array, SchemaMismatch, Interrupted, LoadConflict.
+    What is to be remembered of it is in the outcome, for `remember_success`.
+    Raises UnexpectedAnswer for what is no JSON array, SchemaMismatch, Interrupted, LoadConflict, LostBet.
     """
     state = read_state(connection, job.workspace_id)
     digest = job.reading_digest(answer.digest)
@@ -47,8 +48,8 @@ def load(
         outcome = _seen_again(connection, job, state, state.applied_counts, now)
     else:
         outcome = _apply(connection, dialect, reading, job, state, now)
-    held_since = (state.held_since or now) if outcome.counts.held_deletes else None
-    write_state(connection, job, digest, outcome, held_since)
+    outcome.applied_digest = digest
+    outcome.held_since = (state.held_since or now) if outcome.counts.held_deletes else None
     return outcome
 
 
@@ -56,14 +57,12 @@ def _apply(
     connection: Connection, dialect: Dialect, reading: Reading, job: Job, state: State, now: datetime
 ) -> Outcome:
     fresh = not state.has_interviews
-    if fresh and state.applied_run_id is None and not (job.full or job.dry_run):
+    if fresh and state.applied_run_id is None and not (job.full or job.dry_run or job.staged):
         counts = load_first(connection, dialect, reading, job, now)
-        if counts is not None:
-            reading.refuse_drift(losing=False)
-            if state.foreign_rejects:
-                resolve_foreign_rejects(connection, job, now)
-            return _outcome(reading, job, state, counts)
-        reading = Reading(reading.file, job, reading.meter, reading.stop)
+        reading.refuse_drift(losing=False)
+        if state.foreign_rejects:
+            resolve_foreign_rejects(connection, job, now)
+        return _outcome(reading, job, state, counts)
     by_digest = not (fresh or job.full)
 
     stage(connection, dialect, reading, job, by_digest=by_digest)

@@ -57,9 +57,14 @@ _READ_LOCKED = {
     "postgresql": statement(_READ + "FOR UPDATE OF w", **_COLUMNS),
 }
 
-_WRITE = statement("""
+_SUCCESS = statement("""
+    UPDATE workspaces SET last_success_at = :now, consecutive_failures = 0 WHERE workspace_id = :workspace_id
+""")
+
+_APPLIED = statement("""
     UPDATE workspaces
-    SET applied_run_id = :applied_run_id, applied_digest = :applied_digest, applied_counts = :applied_counts,
+    SET last_success_at = :now, consecutive_failures = 0,
+        applied_run_id = :applied_run_id, applied_digest = :applied_digest, applied_counts = :applied_counts,
         high_watermark = :high_watermark, held_deletes = :held_deletes, held_since = :held_since,
         unknown_fields = :unknown_fields
     WHERE workspace_id = :workspace_id
@@ -86,18 +91,20 @@ def read_state(connection: Connection, workspace_id: UUID) -> State:
     )
 
 
-def write_state(
-    connection: Connection, job: Job, digest: str, outcome: Outcome, held_since: datetime | None
-) -> None:
-    """Remember the answer just applied."""
+def remember_success(connection: Connection, job: Job, outcome: Outcome, now: datetime) -> None:
+    """Its last success is now; the answer just applied, if one was, is what the next is compared with."""
+    success = {"workspace_id": job.workspace_id, "now": now}
+    if outcome.applied_digest is None:
+        connection.execute(_SUCCESS, success)
+        return
     applied = {
-        "workspace_id": job.workspace_id,
+        **success,
         "applied_run_id": job.run_id,
-        "applied_digest": digest,
+        "applied_digest": outcome.applied_digest,
         "applied_counts": outcome.counts.as_dict(),
         "high_watermark": outcome.high_watermark,
         "held_deletes": outcome.counts.held_deletes,
-        "held_since": held_since,
+        "held_since": outcome.held_since,
         "unknown_fields": list(outcome.unknown_fields) or None,
     }
-    connection.execute(_WRITE, applied)
+    connection.execute(_APPLIED, applied)

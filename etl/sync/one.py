@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from etl import ledger
 from etl.config import Api, Workspace, read_api_key
 from etl.errors import EtlError, Interrupted, LoadConflict, UnexpectedFault, WarehouseLost, WarehouseRefused
 from etl.extract import Answer, Downloads, fetch_interviews
-from etl.load import Counts, Job, Outcome, load
+from etl.load import Counts, Job, LostBet, Outcome, load
 from etl.meter import Meter
 from etl.stop import Stop, interrupted
 from etl.sync.report import Report
@@ -68,7 +68,7 @@ async def sync_workspace(walk: Walk, workspace: Workspace, meter: Meter) -> Repo
             if not await _until_done(walk, _begin, walk, workspace, held, report, started):
                 report.status = "skipped"
                 return report
-            await _walk(walk, workspace, meter, report, started)
+            await _walk(walk, workspace, held, meter, report, started)
         except EtlError as error:
             await _fail(walk, workspace, meter, report, started, error)
         except asyncio.CancelledError:
@@ -82,13 +82,14 @@ async def sync_workspace(walk: Walk, workspace: Workspace, meter: Meter) -> Repo
             meter.phase = "done"
             report.attempts, report.bytes_received = meter.attempts, meter.bytes_received
             report.duration_seconds = time.monotonic() - started
-            await _release(workspace, held)
+            if report.status != "succeeded":  # else it is free already
+                await asyncio.shield(asyncio.to_thread(_unlock, workspace, held))
     return report
 
 
-async def _release(workspace: Workspace, held: ExitStack) -> None:
+def _unlock(workspace: Workspace, held: ExitStack) -> None:
     try:
-        await asyncio.shield(asyncio.to_thread(held.close))
+        held.close()
     except EtlError as error:  # the session that had the lock is gone, and the lock with it
         log.warning("workspace %s: its lock could not be given back: %s", workspace.name, error)
 
@@ -106,7 +107,9 @@ def _begin(walk: Walk, workspace: Workspace, held: ExitStack, report: Report, st
     return True
 
 
-async def _walk(walk: Walk, workspace: Workspace, meter: Meter, report: Report, started: float) -> None:
+async def _walk(
+    walk: Walk, workspace: Workspace, held: ExitStack, meter: Meter, report: Report, started: float
+) -> None:
     walk.stop.check()
     key = read_api_key(workspace, walk.environ)  # at every run: a rotated key file is picked up
     async with walk.downloads.client() as client:
@@ -121,7 +124,7 @@ async def _walk(walk: Walk, workspace: Workspace, meter: Meter, report: Report, 
             accept_deletes=walk.options.accept_deletes,
             dry_run=walk.options.dry_run,
         )
-        outcome = await _until_done(walk, _load, walk, job, answer, meter, started)
+        outcome = await _until_done(walk, _load_and_unlock, walk, held, job, answer, meter, started)
     report.counts, report.warnings, report.changes = outcome.counts, outcome.warnings, outcome.changes
 
 
@@ -139,12 +142,20 @@ async def _until_done(walk: Walk, function: Callable[..., T], *args: object) -> 
         raise
 
 
+def _load_and_unlock(
+    walk: Walk, held: ExitStack, job: Job, answer: Answer, meter: Meter, started: float
+) -> Outcome:
+    outcome = _load(walk, job, answer, meter, started)
+    _unlock(job.workspace, held)  # by the same thread: many small syncs notice the way to another
+    return outcome
+
+
 def _load(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
     """Load the spooled answer; once more where the connection broke or another load came in between."""
     meter.phase = "load"
     for attempt in range(1, _LOADS_TRIED + 1):
         try:
-            return _load_once(walk, job, answer, meter, started)
+            return _load_bet(walk, job, answer, meter, started)
         except LoadConflict as conflict:
             log.info("workspace %s: loading again: %s", job.workspace.name, conflict)
             if attempt == _LOADS_TRIED:
@@ -160,6 +171,13 @@ def _load(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) ->
     raise AssertionError("unreachable")
 
 
+def _load_bet(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
+    try:
+        return _load_once(walk, job, answer, meter, started)
+    except LostBet:
+        return _load_once(walk, replace(job, staged=True), answer, meter, started)
+
+
 def _load_once(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
     with walk.warehouse.of_a_run(_left_seconds(walk, started), walk.stop) as connection:
         now = walk.clock()
@@ -170,7 +188,7 @@ def _load_once(walk: Walk, job: Job, answer: Answer, meter: Meter, started: floa
             connection.rollback()
         elif not outcome.applied_before:
             facts = _facts(meter, started)
-            ledger.succeed_run(connection, job.run_id, job.workspace_id, outcome, facts, walk.clock())
+            ledger.succeed_run(connection, job, outcome, facts, walk.clock())
         walk.stop.check()
     return outcome
 

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from etl.tables import metadata
@@ -60,6 +60,25 @@ _MAY_WRITE = f"""
         )
 """
 
+_COLUMNS = """
+    SELECT t.relname::text, array_agg(c.attname::text)
+    FROM pg_namespace s
+        JOIN pg_class t ON t.relnamespace = s.oid
+        JOIN pg_attribute c ON c.attrelid = t.oid
+    WHERE s.nspname = current_schema() AND t.relkind IN ('r', 'p') AND c.attnum > 0 AND NOT c.attisdropped
+    GROUP BY t.relname
+"""
+
+
+def _begin(engine: Engine) -> str:
+    """How a transaction begins, in words to which more can be added: all in one round trip.
+
+    LOCAL, not start-up options: a pooler passes it on, and nothing outlives the transaction.
+    """
+    schema: str = engine.get_execution_options()["schema"]
+    quoted = schema.replace('"', '""')
+    return f'BEGIN; SET LOCAL search_path TO "{quoted}"' if schema else "BEGIN"
+
 
 class Postgres:
     """See `Dialect`."""
@@ -83,6 +102,7 @@ class Postgres:
             pool_pre_ping=False,
             hide_parameters=True,
             use_native_hstore=False,
+            execution_options={"schema": schema},
             connect_args={
                 "connect_timeout": 10,
                 "application_name": "ontora-etl",
@@ -92,15 +112,10 @@ class Postgres:
                 "keepalives_idle": 30,
             },
         )
-        search_path = '"' + schema.replace('"', '""') + '"' if schema else ""
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            # LOCAL, not start-up options: a pooler passes it on, and nothing outlives the transaction.
-            # All in one round trip, which many small loads notice.
-            words = ["BEGIN"]
-            if search_path:
-                words.append(f"SET LOCAL search_path TO {search_path}")
+            words = [_begin(connection.engine)]
             wait_seconds = connection.get_execution_options().get("wait_seconds")
             if wait_seconds is not None:  # a load, whose instants come as text in UTC
                 words.append("SET LOCAL TimeZone TO 'UTC'")
@@ -113,26 +128,33 @@ class Postgres:
     def lock(self, engine: Engine, workspace_id: UUID) -> Iterator[bool]:
         # Bound to an open transaction rather than to the session: so it also holds, and also ends, behind
         # a pooler that shares sessions. Read committed: idle, it holds back no vacuum.
-        with engine.connect() as connection, connection.begin():
-            held = connection.execute(
-                text(
-                    "SELECT pg_try_advisory_xact_lock(hashtextextended("
-                    "'ontora-etl sync ' || current_schema() || ' ' || CAST(:workspace_id AS text), 0)), "
-                    "set_config('idle_in_transaction_session_timeout', '0', true)"
-                ),
-                {"workspace_id": str(workspace_id)},
-            ).scalar_one()
-            try:
-                yield bool(held)
-            finally:
-                try:
-                    connection.rollback()
-                except DBAPIError:
-                    connection.invalidate()  # the server went away, and the lock with it
+        # Straight to the driver: begun and locked in one round trip, which many small syncs notice.
+        pooled = engine.raw_connection()
+        driver: Any = pooled.driver_connection
+        try:
+            answers = driver.execute(
+                f"{_begin(engine)}; SET LOCAL idle_in_transaction_session_timeout TO 0; "
+                "SELECT pg_try_advisory_xact_lock(hashtextextended("
+                f"'ontora-etl sync ' || current_schema() || ' {workspace_id}', 0))"
+            )
+            while answers.nextset():
+                pass
+            yield answers.fetchone()[0]
+        finally:
+            with suppress(psycopg.Error):
+                driver.rollback()
+            if driver.broken:  # the server went away, and with it the lock and all that is idle in the pool
+                pooled.invalidate()
+                engine.dispose()
+            pooled.close()
 
     def cancel(self, driver_connection: Any) -> None:
         with suppress(psycopg.Error, OSError):  # a server that is gone has no statement under way
             driver_connection.cancel_safe(timeout=_CANCEL_SECONDS)
+
+    def columns(self, connection: Connection) -> dict[str, set[str]]:
+        tables = connection.exec_driver_sql(_COLUMNS)
+        return {name: set(columns) for name, columns in tables}
 
     def may_write(self, connection: Connection) -> bool:
         return bool(connection.exec_driver_sql(_MAY_WRITE).scalar_one())

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from etl.config import Workspace
 from etl.config.settings import KeySource, Policy
 from etl.errors import EtlError
 from etl.extract import Answer
-from etl.load import Job, Outcome, load
+from etl.load import Job, LostBet, Outcome, load
 from etl.meter import Meter
 from etl.secret import Secret
 from etl.standin import generate_interviews
@@ -116,8 +117,15 @@ class House:
     ) -> Outcome:
         """Load the answer as one run; a refused or killed one leaves what it leaves, and raises."""
         self.now += timedelta(minutes=1)
-        run_id = self.start(asked) if run_id is None else run_id
-        job = Job(run_id, asked, **how)
+        job = Job(self.start(asked) if run_id is None else run_id, asked, **how)
+        try:
+            return self._load(job, raw, kill, before_commit)
+        except LostBet:
+            return self._load(replace(job, staged=True), raw, kill, before_commit)
+
+    def _load(
+        self, job: Job, raw: bytes, kill: bool, before_commit: Callable[[Connection], None] | None
+    ) -> Outcome:
         try:
             with self.warehouse.of_a_run(10) as connection:
                 outcome = load(
@@ -127,14 +135,14 @@ class House:
                     connection.rollback()
                     return outcome
                 if not outcome.applied_before:
-                    ledger.succeed_run(connection, run_id, asked.id, outcome, _FACTS, self.now)
+                    ledger.succeed_run(connection, job, outcome, _FACTS, self.now)
                 if before_commit is not None:
                     before_commit(connection)
                 if kill:
                     raise Killed
         except EtlError as error:
             with self.warehouse.writing() as connection:
-                ledger.fail_run(connection, run_id, asked.id, error, _FACTS, self.now)
+                ledger.fail_run(connection, job.run_id, job.workspace_id, error, _FACTS, self.now)
             raise
         return outcome
 
