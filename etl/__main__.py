@@ -9,7 +9,7 @@ from etl.cli.streams import guard, leave
 
 # Starting makes many objects and loading makes many rows, but neither makes cycles: at Python's own
 # threshold a third of the start goes into looking for them.
-_OBJECTS_BEFORE_COLLECTING = 100_000
+_OBJECTS_BEFORE_COLLECTING = 200_000
 
 
 def main() -> None:
@@ -21,6 +21,8 @@ def main() -> None:
         sys.stdout.write(f"ontora-etl {__version__}\n")
         leave(0)
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTING)
+    # httpx's own command line, which it can do without: it would bring rich, which a cron job has no use for.
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # Python's word for "there is none"
     from etl.cli.app import run_command_line  # noqa: PLC0415
 
     run_command_line()

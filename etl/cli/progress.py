@@ -1,4 +1,4 @@
-"""A bar per workspace while its answer downloads and loads; nothing at all when stderr is no terminal."""
+"""A bar per workspace while its answer downloads and loads, on a terminal."""
 
 from __future__ import annotations
 
@@ -20,17 +20,13 @@ _MOST_BARS = 20
 
 @contextmanager
 def progress(meters: Sequence[Meter]) -> Iterator[None]:
-    """Show the meters until the block ends."""
-    console = Console(stderr=True, markup=False, highlight=False)
-    if not console.is_terminal:
-        yield
-        return
+    """Show the meters on stderr until the block ends."""
     bars = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[said]}", markup=False),
         TimeElapsedColumn(),
-        console=console,
+        console=Console(stderr=True, markup=False, highlight=False),
         transient=True,
         auto_refresh=False,
     )

@@ -52,6 +52,14 @@ def _text(sink: _Sink, instead_of: TextIO | None, errors: str, *, line_buffering
     )
 
 
+def is_terminal(stream: TextIO) -> bool:
+    """Whether people look at it: as rich decides, but known before rich is imported."""
+    compatible = os.environ.get("TTY_COMPATIBLE", "")
+    if compatible in ("0", "1"):
+        return compatible == "1"
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
 def leave(code: int) -> NoReturn:
     """End at once: everything is closed by now, and taking the interpreter apart takes 0.1 s."""
     sys.stdout.flush()

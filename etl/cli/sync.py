@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import click
 
 from etl.cli.app import Context
+from etl.cli.streams import is_terminal
 from etl.errors import UsageError
 from etl.printable import printable
 
 if TYPE_CHECKING:
     from etl.config import Settings, Workspace
+    from etl.meter import Meter
     from etl.sync import Options, Report
     from etl.warehouse import Warehouse
 
@@ -96,7 +100,6 @@ async def _pass(
     settings: Settings, warehouse: Warehouse, chosen: Sequence[Workspace], options: Options
 ) -> tuple[list[Report], int | None]:
     """The reports, and the signal that ended the pass early, if one did."""
-    from etl.cli.progress import progress  # noqa: PLC0415
     from etl.meter import Meter  # noqa: PLC0415
     from etl.sync import sync_workspaces  # noqa: PLC0415
 
@@ -113,11 +116,19 @@ async def _pass(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
-    with progress(meters):
+    with _progress(meters):
         try:
             return await task, None
         except asyncio.CancelledError:
             return [], stopped_by[0]
+
+
+def _progress(meters: Sequence[Meter]) -> AbstractContextManager[None]:
+    if not is_terminal(sys.stderr):
+        return nullcontext()
+    from etl.cli.progress import progress  # noqa: PLC0415
+
+    return progress(meters)
 
 
 def _show(reports: Sequence[Report], *, as_json: bool, dry_run: bool) -> None:

@@ -55,6 +55,9 @@ class Dialect(Protocol):
     def cancel(self, driver_connection: Any) -> None:
         """Stop the statement under way on the connection, from another thread; never raises."""
 
+    def columns(self, connection: Connection) -> dict[str, set[str]]:
+        """The columns there are, by table."""
+
     def may_write(self, connection: Connection) -> bool:
         """Whether the role may write what every sync writes."""
 

@@ -76,56 +76,61 @@ def ensure_schema(warehouse: Warehouse, *, auto_migrate: bool) -> None:
     """
     with warehouse.reading() as connection:
         revision = revision_of(connection)
-    schema = standing(revision)
-    if schema is Schema.ABSENT or (schema is Schema.BEHIND and auto_migrate):
+        schema = standing(revision)
+        wanting = schema is Schema.ABSENT or (schema is Schema.BEHIND and auto_migrate)
+        if not wanting:
+            _require_head(warehouse, connection, revision)
+            _require_rights(warehouse, connection)
+    if wanting:
         migrate(warehouse)
-        return
-    require_head(warehouse)
-    require_rights(warehouse)
 
 
 def require_rights(warehouse: Warehouse) -> None:
     """Raise WarehouseError where the role lacks a right that a sync needs. The warehouse is at head."""
     with warehouse.reading() as connection:
-        if not warehouse.dialect.may_write(connection):
-            raise WarehouseError(
-                f"this user may not write to {warehouse.place} as a sync must",
-                remedy=warehouse.dialect.rights,
-            )
+        _require_rights(warehouse, connection)
+
+
+def _require_rights(warehouse: Warehouse, connection: Connection) -> None:
+    if not warehouse.dialect.may_write(connection):
+        raise WarehouseError(
+            f"this user may not write to {warehouse.place} as a sync must",
+            remedy=warehouse.dialect.rights,
+        )
 
 
 def require_head(warehouse: Warehouse) -> None:
     """Raise SchemaNotAtHead unless the warehouse is at head and has every table and column."""
     with warehouse.reading() as connection:
-        revision = revision_of(connection)
-        schema = standing(revision)
-        if schema is Schema.ABSENT:
-            raise SchemaNotAtHead(
-                f"{warehouse.place} holds no warehouse yet",
-                remedy="the first `ontora-etl sync` makes it, or run: ontora-etl migrate",
-            )
-        if schema is not Schema.HEAD:
-            raise SchemaNotAtHead(
-                f"the schema of {warehouse.place} is {schema.value} (it is at {revision}, "
-                f"this program at {revisions()[-1]})",
-                remedy="upgrade ontora-etl" if schema is Schema.AHEAD else "run: ontora-etl migrate",
-            )
-        if missing := _missing(connection):
-            raise SchemaNotAtHead(
-                f"the schema of {warehouse.place} is damaged: {', '.join(missing)} missing",
-                remedy="restore it from a backup",
-            )
+        _require_head(warehouse, connection, revision_of(connection))
 
 
-def _missing(connection: Connection) -> list[str]:
+def _require_head(warehouse: Warehouse, connection: Connection, revision: str | None) -> None:
+    schema = standing(revision)
+    if schema is Schema.ABSENT:
+        raise SchemaNotAtHead(
+            f"{warehouse.place} holds no warehouse yet",
+            remedy="the first `ontora-etl sync` makes it, or run: ontora-etl migrate",
+        )
+    if schema is not Schema.HEAD:
+        raise SchemaNotAtHead(
+            f"the schema of {warehouse.place} is {schema.value} (it is at {revision}, "
+            f"this program at {revisions()[-1]})",
+            remedy="upgrade ontora-etl" if schema is Schema.AHEAD else "run: ontora-etl migrate",
+        )
+    if missing := _missing(warehouse.dialect.columns(connection)):
+        raise SchemaNotAtHead(
+            f"the schema of {warehouse.place} is damaged: {', '.join(missing)} missing",
+            remedy="restore it from a backup",
+        )
+
+
+def _missing(present: dict[str, set[str]]) -> list[str]:
     """Tables and columns that someone removed by hand. Columns added by hand harm nothing."""
-    inspector = inspect(connection)
-    present = set(inspector.get_table_names())
     missing = [f"table {name}" for name in metadata.tables if name not in present]
-    columns = inspector.get_multi_columns(filter_names=[n for n in metadata.tables if n in present])
-    for (_, name), found in columns.items():
-        names = {column["name"] for column in found}
-        missing += [f"column {name}.{c.name}" for c in metadata.tables[name].columns if c.name not in names]
+    for name, table in metadata.tables.items():
+        if name in present:
+            missing += [f"column {name}.{c.name}" for c in table.columns if c.name not in present[name]]
     return missing
 
 

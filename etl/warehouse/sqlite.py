@@ -107,6 +107,14 @@ class Sqlite:
         with suppress(sqlite3.Error):  # it may be closed by now
             driver_connection.interrupt()
 
+    def columns(self, connection: Connection) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for table, column in connection.exec_driver_sql(
+            "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"
+        ):
+            found.setdefault(table, set()).add(column)
+        return found
+
     def may_write(self, connection: Connection) -> bool:
         """Whether the file may be written to: one that may not is opened for reading, and nothing is said."""
         return os.access(connection.engine.url.database or "", os.W_OK)
