@@ -122,12 +122,15 @@ def later_loads(setting: Setting, bench: Bench, rows: int) -> Iterator[Result]:
 
 
 def many_workspaces(setting: Setting, bench: PostgresBench, count: int) -> Iterator[Result]:
-    """A slow API and many small workspaces; against the larger of what latency and database impose."""
+    """A slow API and many small workspaces; against the larger of what latency and database impose.
+
+    What latency imposes is measured as well: the API's 50 ms are 51 by the time they have passed.
+    """
     result = Result(
         f"{count} workspaces × {_ROWS_A_WORKSPACE} rows, 50 ms latency, {bench.name}",
         1.5,
         "×",
-        f"the larger of latency ÷ {_CONCURRENCY} and psql",
+        f"the larger of download, {_CONCURRENCY} at a time, and psql",
     )
     api = setting.api
     ids = workspace_ids(count)
@@ -139,6 +142,7 @@ def many_workspaces(setting: Setting, bench: PostgresBench, count: int) -> Itera
         bench.settle()
         api.delay(_LATENCY_SECONDS)
         work = sync(configured)
+        download = floors.download_all([api.address(one) for one in ids], _CONCURRENCY, setting.folder)
         api.delay(0)
         if number == 0:
             script = bench.finished_by_workspace(url, ids)
@@ -148,14 +152,14 @@ def many_workspaces(setting: Setting, bench: PostgresBench, count: int) -> Itera
         bench.settle()
         database = bench.floor_by_workspace(script, url)
         bench.drop(url)
-        latency = count * _LATENCY_SECONDS / _CONCURRENCY
-        floor = max(latency, database)
+        floor = max(download, database)
         result.add(
             work.seconds / floor,
             work=work.seconds,
             cpu=work.cpu_seconds,
             peak_mib=work.peak_mib,
-            latency=latency,
+            latency=count * _LATENCY_SECONDS / _CONCURRENCY,
+            download=download,
             database=database,
             allowed=1.5 * floor,
         )
