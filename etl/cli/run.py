@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,9 @@ from etl.errors import UsageError
 if TYPE_CHECKING:
     from etl.config import Serve
     from etl.daemon import Daemon
+
+# Unlike a sync, which ends before its cycles matter, a daemon must not let them pile up.
+_OBJECTS_BEFORE_COLLECTING = 10_000
 
 
 @click.command("run")
@@ -46,6 +50,8 @@ def command(context: Context, listen: str | None) -> int:
         with ThreadPoolExecutor(1) as opener:  # a signal reaches this thread, whatever the warehouse does
             opening = opener.submit(ensure_schema, warehouse, auto_migrate=settings.warehouse.auto_migrate)
             opening.result()
+        gc.freeze()  # what starting made stays for good
+        gc.set_threshold(_OBJECTS_BEFORE_COLLECTING)
         asyncio.run(_live(Daemon(settings, warehouse), serve))
     finally:
         _heed_signals()  # the event loop took its own handlers with it

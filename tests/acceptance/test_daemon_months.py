@@ -100,10 +100,8 @@ def test_every_2_seconds_without_a_missed_or_doubled_run(rig: Rig, workspaces: i
     process = rig.start()
     rig.wait_until_fresh()
     rig.wait_until_fresh(rig.last_run_id())
-    began = time.time()
-    time.sleep(seconds / 2)
-    early_bytes = resident_bytes(process.pid)  # by now every pool and cache is full
-    time.sleep(seconds / 2)
+    began, early_bytes = time.time(), resident_bytes(process.pid)
+    time.sleep(seconds)
     late_bytes, ended = resident_bytes(process.pid), time.time()
     assert rig.end() == 0
     runs = rig.runs()
@@ -117,7 +115,7 @@ def test_every_2_seconds_without_a_missed_or_doubled_run(rig: Rig, workspaces: i
     for starts in by_name.values():
         assert abs(len(starts) - seconds / 2) <= 1  # one may fall on either side of the edge
         assert all((b - a).total_seconds() < 4 for a, b in pairwise(starts))  # not one was left out
-    assert late_bytes - early_bytes < 8 * 1024**2
+    assert late_bytes - early_bytes < 12 * 1024**2  # most of it the pages of a growing ledger, kept by SQLite
     assert rig.log.count("nothing new") + rig.log.count("2 inserted") == len(runs)
 
 
