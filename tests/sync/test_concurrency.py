@@ -127,16 +127,16 @@ def test_a_lock_held_for_a_while_is_waited_for(either: Program, api: StandIn) ->
 def test_a_lock_held_beyond_the_deadline(either: Program, api: StandIn) -> None:
     populate(api, "acme", "beta", count=40)
     either.configure(
-        api.base_url, "acme", "beta", api={"timeout_seconds": 2, "deadline_seconds": 5, "concurrency": 2}
+        api.base_url, "acme", "beta", api={"timeout_seconds": 2, "deadline_seconds": 3, "concurrency": 2}
     )
     either.run("migrate")
     for name in ("acme", "beta"):
-        api.script(id_of(name), Latency(2))
+        api.script(id_of(name), Latency(1))
     with connected(either) as session:
         running = either.start("sync", "--json")
         wait_until(lambda: len(api.requests) == 2)  # the runs are open by now
         lock_everything(session)
-        release = threading.Timer(9, lambda: session.execute("ROLLBACK"))
+        release = threading.Timer(6, lambda: session.execute("ROLLBACK"))
         release.start()
         done = running.wait()
         release.join()
