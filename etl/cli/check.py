@@ -85,9 +85,13 @@ def _warehouse_findings(settings: Settings) -> Iterable[Finding]:
     what = "warehouse"
     try:
         with closing(open_warehouse(settings.warehouse)) as warehouse:
-            with warehouse.reading() as connection:
-                revision = revision_of(connection)
-            yield _good(what, f"{warehouse.place} is reachable")
+            revision = None
+            if warehouse.exists():
+                with warehouse.reading() as connection:
+                    revision = revision_of(connection)
+                yield _good(what, f"{warehouse.place} is reachable")
+            else:
+                yield _good(what, f"{warehouse.place} is not there yet, and can be made")
             what = "schema"
             if standing(revision) is Schema.ABSENT:
                 yield _good(what, "empty: the first sync will migrate it")

@@ -39,6 +39,11 @@ class Warehouse:
     place: str
     """Where it is, for messages: without a password."""
 
+    def exists(self) -> bool:
+        """False where to look into it would be to make it: nothing is to be found. Raises WarehouseError."""
+        with self.opening():
+            return self.dialect.exists(self.engine)
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A read transaction. Raises WarehouseError."""

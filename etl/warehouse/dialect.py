@@ -46,6 +46,9 @@ class Dialect(Protocol):
         and `stop`, a Stop that ends a long wait.
         """
 
+    def exists(self, engine: Engine) -> bool:
+        """False only where to look into the database would be to make it: a SQLite file that is not there."""
+
     def lock(self, engine: Engine, workspace_id: UUID) -> AbstractContextManager[bool]:
         """Hold the workspace's lock; False at once where another process has it.
 

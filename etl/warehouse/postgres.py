@@ -124,6 +124,9 @@ class Postgres:
 
         return engine
 
+    def exists(self, engine: Engine) -> bool:  # noqa: ARG002  # a server always has something to say
+        return True
+
     @contextmanager
     def lock(self, engine: Engine, workspace_id: UUID) -> Iterator[bool]:
         # Bound to an open transaction rather than to the session: so it also holds, and also ends, behind

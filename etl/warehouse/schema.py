@@ -100,7 +100,12 @@ def _require_rights(warehouse: Warehouse, connection: Connection) -> None:
 
 
 def require_head(warehouse: Warehouse) -> None:
-    """Raise SchemaNotAtHead unless the warehouse is at head and has every table and column."""
+    """Raise SchemaNotAtHead unless the warehouse is at head and has every table and column.
+
+    Where there is none, none is made in order to look.
+    """
+    if not warehouse.exists():
+        raise _no_warehouse(warehouse)
     with warehouse.reading() as connection:
         _require_head(warehouse, connection, revision_of(connection))
 
@@ -108,10 +113,7 @@ def require_head(warehouse: Warehouse) -> None:
 def _require_head(warehouse: Warehouse, connection: Connection, revision: str | None) -> None:
     schema = standing(revision)
     if schema is Schema.ABSENT:
-        raise SchemaNotAtHead(
-            f"{warehouse.place} holds no warehouse yet",
-            remedy="the first `ontora-etl sync` makes it, or run: ontora-etl migrate",
-        )
+        raise _no_warehouse(warehouse)
     if schema is not Schema.HEAD:
         raise SchemaNotAtHead(
             f"the schema of {warehouse.place} is {schema.value} (it is at {revision}, "
@@ -123,6 +125,13 @@ def _require_head(warehouse: Warehouse, connection: Connection, revision: str | 
             f"the schema of {warehouse.place} is damaged: {', '.join(missing)} missing",
             remedy="restore it from a backup",
         )
+
+
+def _no_warehouse(warehouse: Warehouse) -> SchemaNotAtHead:
+    return SchemaNotAtHead(
+        f"{warehouse.place} holds no warehouse yet",
+        remedy="the first `ontora-etl sync` makes it, or run: ontora-etl migrate",
+    )
 
 
 def _missing(present: dict[str, set[str]]) -> list[str]:
@@ -205,11 +214,8 @@ def look(warehouse: Warehouse) -> Present:
 
     Raises SchemaNotAtHead where it is ahead, WarehouseError where it cannot be reached.
     """
-    if warehouse.dialect.name == "sqlite":
-        with warehouse.opening():
-            file = Path(warehouse.place)
-            if not file.exists() or not file.stat().st_size:
-                return Present()
+    if not warehouse.exists():
+        return Present()
     with warehouse.reading() as connection:
         revision = revision_of(connection)
         has_schema = bool(warehouse.schema) and inspect(connection).has_schema(warehouse.schema)

@@ -91,6 +91,11 @@ class Sqlite:
 
         return engine
 
+    def exists(self, engine: Engine) -> bool:
+        path = Path(engine.url.database or "")
+        there = path.exists() and (path.stat().st_size > 0 or not path.is_file())
+        return there or bool(_why_unopened(path))  # which opening it will tell
+
     @contextmanager
     def lock(self, engine: Engine, workspace_id: UUID) -> Iterator[bool]:
         path = f"{engine.url.database}.{workspace_id}.lock"

@@ -139,7 +139,7 @@ def test_check_changes_nothing(api: StandIn, program: Program) -> None:
     done = program.run("check")
     assert done.exit_code == 0
     assert "schema: empty: the first sync will migrate it" in done.stdout
-    assert program.rows("SELECT name FROM sqlite_master") == []
+    assert not (program.folder / "warehouse.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -305,6 +305,7 @@ def test_a_warehouse_that_was_never_migrated_is_exit_3(api: StandIn, program: Pr
     done = program.run(command)
     assert (done.exit_code, done.stdout) == (3, "")
     assert "ontora-etl migrate" in done.stderr
+    assert not (program.folder / "warehouse.db").exists()  # perhaps the path was mistyped
 
 
 def test_runs(synced: Program) -> None:
