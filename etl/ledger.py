@@ -73,7 +73,7 @@ _FAIL_RUN = statement("""
     UPDATE sync_runs
     SET status = :status, finished_at = :now, duration_seconds = :duration_seconds,
         bytes_received = :bytes_received, attempts = :attempts, error_code = :error_code, error = :error
-    WHERE id = :run_id
+    WHERE id = :run_id AND status <> 'succeeded'
 """)
 
 _FAILURE = statement("""
@@ -125,7 +125,10 @@ def fail_run(
     facts: dict[str, Any],
     now: datetime,
 ) -> None:
-    """Close a run as failed, or as interrupted, with its error's code and sentence."""
+    """Close a run as failed, or as interrupted, with its error's code and sentence.
+
+    What has been committed stays so, whatever comes after it.
+    """
     interrupted = isinstance(error, Interrupted)
     became = {
         "run_id": run_id,
@@ -135,8 +138,8 @@ def fail_run(
         "error": str(error),
         **facts,
     }
-    connection.execute(_FAIL_RUN, became)
-    if not interrupted:
+    closed = connection.execute(_FAIL_RUN, became).rowcount
+    if closed and not interrupted:
         connection.execute(_FAILURE, {"workspace_id": workspace_id})
 
 

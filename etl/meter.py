@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Meter:
-    """One workspace's progress. Only ever counts up, so a reader in another thread needs no lock."""
+    """One workspace's progress. Single numbers, so a reader in another thread needs no lock."""
 
     name: str
     phase: str = "waiting"  # waiting, download, queue (for a loader), load, done

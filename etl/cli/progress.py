@@ -26,7 +26,7 @@ def progress(meters: Sequence[Meter]) -> Iterator[None]:
         BarColumn(bar_width=24),
         TextColumn("{task.fields[said]}", markup=False),
         TimeElapsedColumn(),
-        console=Console(stderr=True, markup=False, highlight=False),
+        console=Console(stderr=True, force_terminal=True, markup=False, highlight=False),
         transient=True,
         auto_refresh=False,
     )

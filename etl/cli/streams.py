@@ -57,7 +57,8 @@ def is_terminal(stream: TextIO) -> bool:
     compatible = os.environ.get("TTY_COMPATIBLE", "")
     if compatible in ("0", "1"):
         return compatible == "1"
-    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+    force = os.environ.get("FORCE_COLOR")
+    return stream.isatty() if force is None else force != ""
 
 
 def leave(code: int) -> NoReturn:

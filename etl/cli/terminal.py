@@ -61,7 +61,7 @@ def show_panel(title: str, lines: Sequence[str]) -> None:
 
 def _console() -> Console:
     """Stdout. Markup is off: a workspace may be called `[red]`."""
-    return Console(markup=False, highlight=False, emoji=False)
+    return Console(force_terminal=True, markup=False, highlight=False, emoji=False)
 
 
 def _fitting(

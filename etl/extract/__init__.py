@@ -1,4 +1,4 @@
-"""Settings and a workspace in, the answer out: whole, trusted, on disk, readable in windows."""
+"""Settings and a workspace in, the answer out: whole, trusted, spooled, readable in windows."""
 
 from etl.extract.client import Downloads
 from etl.extract.interviews import fetch_interviews, probe_interviews

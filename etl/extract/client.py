@@ -1,4 +1,4 @@
-"""The HTTP room: one request → one whole answer on disk. Knows nothing of interviews.
+"""The HTTP room: one request → one whole answer, spooled. Knows nothing of interviews.
 
 httpx's timeouts are per read, so the deadline over all attempts and waits is kept here.
 """

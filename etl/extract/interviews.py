@@ -24,7 +24,7 @@ def interviews_request(workspace: Workspace, key: Secret) -> Request:
 async def fetch_interviews(
     client: httpx.AsyncClient, workspace: Workspace, key: Secret, api: Api, meter: Meter
 ) -> Answer:
-    """The workspace's answer, whole, on disk. Raises a SyncError where there is none."""
+    """The workspace's answer, whole. Raises a SyncError where there is none."""
     return await fetch(client, interviews_request(workspace, key), api, meter)
 
 

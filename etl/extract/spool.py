@@ -1,12 +1,14 @@
-"""The answer on disk: a file without a name, so that the kernel removes it however the process ends.
+"""The answer as a file without a name, which the kernel removes however the process ends.
 
-A small one stays in memory: making a file takes longer than reading it.
+A small one stays in memory: to make a file takes longer than to read it.
 """
 
 from __future__ import annotations
 
 import io
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Self
 
@@ -57,14 +59,12 @@ class Spool:
                 remedy="raise the limit if a workspace can really be that large",
             )
         self._hash.update(piece)
-        try:
+        with spooling():
             if self.size > BYTES_IN_MEMORY and isinstance(self._file, io.BytesIO):
                 begun = self._file
                 self._file = tempfile.TemporaryFile(prefix="ontora-etl-", buffering=0)  # noqa: SIM115
                 _write_all(self._file, begun.getbuffer())
             _write_all(self._file, memoryview(piece))
-        except OSError as error:
-            raise _spool_error(error) from error
 
     def seal(self) -> Answer:
         """What has arrived, as a whole answer."""
@@ -73,6 +73,15 @@ class Spool:
     def discard(self) -> None:
         """Give the space back: the attempt failed."""
         self._file.close()
+
+
+@contextmanager
+def spooling() -> Iterator[None]:
+    """What the disk refuses inside becomes a SpoolError."""
+    try:
+        yield
+    except OSError as error:
+        raise _spool_error(error) from error
 
 
 def _write_all(file: IO[bytes], rest: memoryview) -> None:

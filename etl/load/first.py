@@ -14,6 +14,7 @@ from typing import IO
 from sqlalchemy import Connection
 
 from etl.column_types import instant_text
+from etl.extract.spool import spooling
 from etl.load.job import Counts, Job
 from etl.load.reading import Reading
 from etl.load.rejects import keep_rejects
@@ -60,7 +61,8 @@ def _load(
         with dialect.bulk_insert(connection, interviews.name, _COLUMNS) as write:
             for rows, rejects in reading.batches():
                 write([row.values + tail for row in rows])
-                digests.write(b"".join([row.id.encode() + row.digest for row in rows]))
+                with spooling():
+                    digests.write(b"".join([row.id.encode() + row.digest for row in rows]))
                 inserted += len(rows)
                 rejected += rejects
                 rejected_characters += sum(len(reject.payload) for reject in rejects)
@@ -69,6 +71,8 @@ def _load(
         with dialect.bulk_insert(
             connection, interview_digests.name, ("workspace_id", "interview_id", "digest")
         ) as write:
+            with spooling():
+                digests.seek(0)
             for records in _records(digests):
                 write([(workspace_id, record[:_ID_BYTES].decode(), record[_ID_BYTES:]) for record in records])
     if rejected:
@@ -77,6 +81,5 @@ def _load(
 
 
 def _records(file: IO[bytes]) -> Iterator[list[bytes]]:
-    file.seek(0)
     while block := file.read(_RECORD_BYTES * _RECORDS_AT_A_TIME):
         yield [block[at : at + _RECORD_BYTES] for at in range(0, len(block), _RECORD_BYTES)]

@@ -82,7 +82,7 @@ async def sync_workspace(walk: Walk, workspace: Workspace, meter: Meter) -> Repo
             meter.phase = "done"
             report.attempts, report.bytes_received = meter.attempts, meter.bytes_received
             report.duration_seconds = time.monotonic() - started
-            if report.status != "succeeded":  # else it is free already
+            if report.status != "succeeded":  # else the loader has given the lock back
                 await asyncio.shield(asyncio.to_thread(_unlock, workspace, held))
     return report
 
@@ -90,7 +90,7 @@ async def sync_workspace(walk: Walk, workspace: Workspace, meter: Meter) -> Repo
 def _unlock(workspace: Workspace, held: ExitStack) -> None:
     try:
         held.close()
-    except EtlError as error:  # the session that had the lock is gone, and the lock with it
+    except EtlError as error:  # its file cannot be removed; the kernel has freed it all the same
         log.warning("workspace %s: its lock could not be given back: %s", workspace.name, error)
 
 
@@ -153,9 +153,13 @@ def _load_and_unlock(
 def _load(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
     """Load the spooled answer; once more where the connection broke or another load came in between."""
     meter.phase = "load"
-    for attempt in range(1, _LOADS_TRIED + 1):
+    attempt = 1
+    while True:
         try:
-            return _load_bet(walk, job, answer, meter, started)
+            return _load_once(walk, job, answer, meter, started)
+        except LostBet:
+            job = replace(job, staged=True)
+            continue
         except LoadConflict as conflict:
             log.info("workspace %s: loading again: %s", job.workspace.name, conflict)
             if attempt == _LOADS_TRIED:
@@ -168,14 +172,7 @@ def _load(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) ->
             log.warning("workspace %s: loading again: %s", job.workspace.name, lost)
             walk.warehouse.engine.dispose()
             walk.stop.wait(1.0)
-    raise AssertionError("unreachable")
-
-
-def _load_bet(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
-    try:
-        return _load_once(walk, job, answer, meter, started)
-    except LostBet:
-        return _load_once(walk, replace(job, staged=True), answer, meter, started)
+        attempt += 1
 
 
 def _load_once(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:

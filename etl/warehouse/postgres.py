@@ -142,13 +142,12 @@ class Postgres:
             )
             while answers.nextset():
                 pass
-            yield answers.fetchone()[0]
+            yield bool(answers.fetchone()[0])  # null where the schema is missing
         finally:
             with suppress(psycopg.Error):
                 driver.rollback()
-            if driver.broken:  # the server went away, and with it the lock and all that is idle in the pool
+            if driver.broken:  # the session is gone, and the lock with it
                 pooled.invalidate()
-                engine.dispose()
             pooled.close()
 
     def cancel(self, driver_connection: Any) -> None:

@@ -115,7 +115,9 @@ class Sqlite:
     def columns(self, connection: Connection) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
         for table, column in connection.exec_driver_sql(
-            "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"
+            # Others' virtual tables, which have no root page, may need modules that are not loaded here.
+            "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c "
+            "WHERE t.type = 'table' AND t.rootpage > 0"
         ):
             found.setdefault(table, set()).add(column)
         return found

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
+from rich.console import Console
 
+from etl.cli.streams import is_terminal
 from etl.standin import StandIn
 from tests.acceptance.program import Program, id_of, interviews_of, populate
 from tests.cli.terminal import on_a_terminal
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _LONG_NAME = "Vandelay Industries (Europe, Middle East and Africa)"
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+@pytest.mark.parametrize("value", [None, "", "0", "1"])
+@pytest.mark.parametrize("tty", [False, True])
+def test_what_is_a_terminal_is_so_for_rich_too(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str | None, tty: bool
+) -> None:
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    if value is not None:
+        monkeypatch.setenv(variable, value)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: tty)
+    assert is_terminal(stream) == Console(file=stream).is_terminal
 
 
 @pytest.fixture

@@ -7,10 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from etl import ledger
+from etl.errors import WarehouseLost
 from etl.tables import interview_digests, interviews, interviews_history, rejected_rows, sync_runs, workspaces
 from tests.load.house import NOON, A, B, House, body, load_killed, made, workspace
 
 T0, T1, T2 = (f"2027-06-0{day}T00:00:00Z" for day in (1, 2, 3))
+_FACTS = {"duration_seconds": 1.0, "bytes_received": 1, "attempts": 1}
 both = pytest.mark.parametrize("full", [False, True])
 
 
@@ -120,6 +123,16 @@ def test_a_run_that_committed_without_being_told_so_counts_once(house: House) ->
     again = house.load(asked, answer, run_id=run_id).counts
     assert (again.received, again.inserted, again.unchanged, again.rejected) == (3, 1, 1, 1)
     assert [house.rows(table) for table in (sync_runs, workspaces, rejected_rows, interviews)] == before
+
+
+def test_a_run_that_has_committed_stays_succeeded_whatever_comes_after(house: House) -> None:
+    asked = workspace()
+    run_id = house.start(asked)
+    house.load(asked, body(made(2)), run_id=run_id)
+    before = house.rows(sync_runs), house.rows(workspaces)
+    with house.warehouse.writing() as connection:
+        ledger.fail_run(connection, run_id, asked.id, WarehouseLost("gone", remedy=""), _FACTS, house.now)
+    assert (house.rows(sync_runs), house.rows(workspaces)) == before
 
 
 def test_a_killed_load_does_not_count_as_applied(house: House) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from etl.config import Workspace
-from etl.errors import SchemaMismatch
+from etl.errors import SchemaMismatch, SpoolError
 from etl.load import first
 from etl.tables import interview_digests, interviews, interviews_history, rejected_rows, sync_runs, workspaces
 from tests.load.api_model import WORKSPACES, Api, answer_text
@@ -100,6 +102,18 @@ def test_the_first_answer_by_either_way(house: House, monkeypatch: pytest.Monkey
             house.empty()
             results.append((_result(house, raw, full=full), _state(house)))
         assert results[0] == results[1] == results[2]
+
+
+def test_the_digests_of_a_large_first_answer_need_a_disk(
+    house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(first, "_DIGEST_BYTES_IN_MEMORY", 1)
+    assert house.counts(workspace(), made(3)) == {"received": 3, "inserted": 3}
+    house.empty()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(SpoolError, match="gone"):
+        house.counts(workspace(), made(3))
+    assert house.rows(interviews) == []
 
 
 def test_the_first_answer_may_hold_what_another_workspace_has(house: House) -> None:

@@ -107,6 +107,19 @@ def test_a_column_dropped_by_hand_is_named(house: House) -> None:
     assert "column interview_digests.digest missing" in _refused(house)
 
 
+def test_a_virtual_table_of_a_module_that_is_not_here_harms_nothing(tmp_path: Path) -> None:
+    house = House(f"sqlite:///{tmp_path / 'warehouse.db'}")
+    _execute(
+        house,
+        "PRAGMA writable_schema = ON",
+        "INSERT INTO sqlite_master VALUES ('table', 'v', 'v', 0, 'CREATE VIRTUAL TABLE v USING vec0(x)')",
+        "PRAGMA writable_schema = OFF",
+    )
+    house.close()
+    ensure_schema(house.warehouse, auto_migrate=False)
+    house.close()
+
+
 def test_columns_and_tables_added_by_hand_harm_nothing(house: House) -> None:
     _execute(
         house,

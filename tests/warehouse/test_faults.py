@@ -7,9 +7,10 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, event
@@ -109,6 +110,24 @@ def test_the_session_ends_before_each_statement_of_a_load(
     assert "COMMIT" in met
     row = house.row(plain[0]["id"])
     assert (row["folder"], len(house.rows(interviews_history))) == ("new", 29)
+
+
+def test_a_lock_whose_session_ends_costs_that_session_alone(
+    house: House, postgres_server: PostgresServer
+) -> None:
+    name = house.url.rpartition("/")[2]
+    backends = "SELECT pid FROM pg_stat_activity WHERE datname = %s ORDER BY backend_start"
+    held = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' LIMIT 1"
+    house.warehouse.close()
+    counted = []
+    with postgres_server.connect() as beside:
+        for _ in range(4):
+            with ExitStack() as locks:
+                for number in range(8):
+                    assert locks.enter_context(house.warehouse.locked(UUID(int=number)))
+                beside.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM ({held}) AS one")
+            counted.append(len(beside.execute(backends, [name]).fetchall()))
+    assert counted == [7] * 4
 
 
 def test_the_session_ends_during_copy(
