@@ -186,6 +186,13 @@ class WarehouseRefused(SyncError):
     code = "warehouse_error"
 
 
+class WarehouseDamaged(SyncError):
+    """The warehouse's data is damaged: no run can be trusted to it."""
+
+    code = "warehouse_damaged"
+    exit_code = 3
+
+
 class LoadConflict(SyncError):
     """Another transaction changed a row between our look at it and our write: worth loading again."""
 

@@ -16,6 +16,7 @@ from etl.errors import (
     DriverMissing,
     LoadConflict,
     SyncError,
+    WarehouseDamaged,
     WarehouseError,
     WarehouseFull,
     WarehouseLocked,
@@ -122,6 +123,7 @@ _REMEDIES = {
     Fault.CONFLICT: "the next run tries again",
     Fault.EXISTS: "the next run tries again",
     Fault.UNREACHABLE: "check warehouse.url, the folder and its rights",
+    Fault.DAMAGED: "restore it from a backup",
     Fault.REFUSED: "check the role's rights and that the schema is whole: ontora-etl check",
 }
 _LOAD_ERRORS: dict[Fault, type[SyncError]] = {
@@ -129,6 +131,7 @@ _LOAD_ERRORS: dict[Fault, type[SyncError]] = {
     Fault.FULL: WarehouseFull,
     Fault.LOST: WarehouseLost,
     Fault.UNREACHABLE: WarehouseLost,
+    Fault.DAMAGED: WarehouseDamaged,
     Fault.REFUSED: WarehouseRefused,
 }
 

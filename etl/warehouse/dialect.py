@@ -23,6 +23,7 @@ class Fault(Enum):
     CONFLICT = "another transaction came in between"
     EXISTS = "a row with that key exists"
     UNREACHABLE = "the warehouse cannot be opened"
+    DAMAGED = "the database's data is damaged"
     REFUSED = "the warehouse refused the statement"
 
 

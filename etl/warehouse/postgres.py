@@ -26,6 +26,8 @@ _FAULTS = {
     "57P": Fault.LOST,
     "08": Fault.LOST,
     "53300": Fault.LOST,  # too many connections
+    "XX001": Fault.DAMAGED,  # of a table
+    "XX002": Fault.DAMAGED,  # of an index
     "25P03": Fault.LOST,  # idle_in_transaction_session_timeout
 }
 _CANCEL_SECONDS = 5.0

@@ -350,8 +350,8 @@ def test_reliability_43_a_warehouse_that_was_damaged_later(api: StandIn, program
     done = program.run("status")
     assert (done.exit_code, done.stdout) == (3, "")
     done = program.run("sync")
-    assert done.exit_code == 1
-    assert f"warehouse at {database} failed: database disk image is malformed" in done.stderr
+    assert done.exit_code == 3
+    assert f"warehouse at {database} failed: database disk image is malformed: restore" in done.stderr
 
 
 @pytest.mark.parametrize("fault", [_break_folder, _make_folder, _no_parent, _make_text, _corrupt])
