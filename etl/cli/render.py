@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
+from etl.cli.cells import cell_text
 from etl.cli.streams import is_terminal
 
 
@@ -58,17 +59,6 @@ def print_panel(title: str, lines: Sequence[str]) -> None:
         show_panel(title, lines)
     else:
         click.echo("\n".join(lines))
-
-
-def cell_text(value: object) -> str:
-    """A table's cell, in one line."""
-    if value is None:
-        return "–"
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    return " ".join(str(value).split())
 
 
 def age_text(age: timedelta | None) -> str:

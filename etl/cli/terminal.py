@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from etl.cli.render import cell_text
+from etl.cli.cells import cell_text
 
 _STATUS_STYLES = {
     "succeeded": "green",
