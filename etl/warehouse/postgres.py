@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, LargeBinary, Table, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from etl.tables import metadata
-from etl.warehouse.copy_text import copy_text
+from etl.warehouse.copy_csv import OPTIONS, copy_csv
 from etl.warehouse.dialect import BulkWriter, Cell, Fault
 
 # By SQLSTATE, the longest prefix first.
@@ -32,6 +32,13 @@ _FAULTS = {
 }
 _CANCEL_SECONDS = 5.0
 
+# The scratch tables' columns of bytes have the same names.
+_BINARY = frozenset(
+    column.name
+    for table in metadata.sorted_tables
+    for column in table.columns
+    if isinstance(column.type, LargeBinary)
+)
 # What a sync writes.
 _NUMBERED = tuple(table.name for table in metadata.sorted_tables if table.autoincrement_column is not None)
 # A sync, or the daemon, deletes rows of these alone.
@@ -177,11 +184,12 @@ class Postgres:
     @contextmanager
     def bulk_insert(self, connection: Connection, table: str, columns: Sequence[str]) -> Iterator[BulkWriter]:
         driver: Any = connection.connection.driver_connection
-        with driver.cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+        binary = [at for at, column in enumerate(columns) if column in _BINARY]
+        with driver.cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN ({OPTIONS})") as copy:
 
             def write(rows: Sequence[Sequence[Cell]]) -> None:
                 if rows:
-                    copy.write(copy_text(rows))
+                    copy.write(copy_csv(rows, binary))
 
             yield write
 

@@ -21,7 +21,7 @@ from etl.meter import Meter
 from etl.standin import StandIn
 from etl.sync import Options, Report, sync_workspaces
 from etl.tables import interviews, interviews_history, metadata
-from etl.warehouse import Warehouse, copy_text, open_warehouse, postgres
+from etl.warehouse import Warehouse, copy_csv, open_warehouse, postgres
 from etl.warehouse.schema import ensure_schema
 from tests.acceptance.program import Program, fates, id_of, interviews_of, populate
 from tests.load.house import House, body, made, workspace
@@ -134,22 +134,22 @@ def test_the_session_ends_during_copy(
     house: House, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, plain = workspace(), made(30)
-    real = copy_text.copy_text
+    real = copy_csv.copy_csv
     doomed = [True]
     pids: list[int] = []
 
-    def copy_or_fail(rows: Any) -> bytes:
+    def copy_or_fail(rows: Any, binary: Any) -> bytes:
         if doomed:
             doomed.clear()
             with postgres_server.connect() as beside:
                 beside.execute("SELECT pg_terminate_backend(%s, 5000)", [pids[-1]])
-        return real(rows)
+        return real(rows, binary)
 
     def note(connection: Connection, statement: str) -> None:  # noqa: ARG001
         driver: Any = connection.connection.driver_connection
         pids.append(driver.info.backend_pid)
 
-    monkeypatch.setattr(postgres, "copy_text", copy_or_fail)
+    monkeypatch.setattr(postgres, "copy_csv", copy_or_fail)
     with _before_statement(house.warehouse, note):
         with pytest.raises(WarehouseLost):
             house.load(asked, body(plain))
@@ -255,14 +255,14 @@ def test_the_server_restarts_under_a_load(
             own_postgres.start()
 
     # During COPY of the first load.
-    real = copy_text.copy_text
+    real = copy_csv.copy_csv
 
-    def copy_or_fail(rows: Any) -> bytes:
+    def copy_or_fail(rows: Any, binary: Any) -> bytes:
         restart("COPY")
-        return real(rows)
+        return real(rows, binary)
 
     with monkeypatch.context() as patched:
-        patched.setattr(postgres, "copy_text", copy_or_fail)
+        patched.setattr(postgres, "copy_csv", copy_or_fail)
         report = _sync(program)
     assert (report.status, report.counts.inserted) == ("succeeded", 300)
 
