@@ -6,8 +6,11 @@ import gzip
 import json
 import re
 import signal
+import socket
 import sqlite3
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +199,34 @@ def test_reliability_64_stopped_while_it_downloads(
     assert len(either.interviews("globex")) == 5
     assert either.left_behind() == []
     assert fates(either.sync().workspace("acme")) == {"received": 5, "inserted": 5}
+
+
+@contextmanager
+def _deaf() -> Iterator[str]:
+    """An address where connecting neither succeeds nor fails: the listener's queue is full."""
+    with ExitStack() as held:
+        listener = held.enter_context(closing(socket.socket()))
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = held.enter_context(closing(socket.socket()))
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_reliability_64_stopped_while_it_connects(either: Program) -> None:
+    with _deaf() as address:
+        either.configure(address, "acme", "globex", api={"timeout_seconds": 60, "concurrency": 1})
+        running = either.start("sync", "--json")
+        wait_until(lambda: ("running",) in [*_statuses(either, "acme"), *_statuses(either, "globex")])
+        running.send(signal.SIGTERM)
+        began = time.monotonic()
+        done = running.wait()
+        assert time.monotonic() - began < 10
+    assert done.exit_code == 128 + signal.SIGTERM
+    assert done.stderr == "stopped by SIGTERM; nothing half done is left\n"
+    assert {*_statuses(either, "acme"), *_statuses(either, "globex")} == {("interrupted",)}
 
 
 @pytest.mark.slow
