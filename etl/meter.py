@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(slots=True)
-class Meter:
+class Meter(Struct):
     """One workspace's progress. Single numbers, so a reader in another thread needs no lock."""
 
     name: str

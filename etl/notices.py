@@ -7,11 +7,11 @@ at the next look, whoever looks: cron, the daemon, or the daemon after a restart
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import Connection, delete, func, insert, select
 
 from etl.errors import SchemaMismatch
@@ -24,8 +24,7 @@ _ENDED_BY_SUCCESS: tuple[Subject, ...] = ("failing", "schema_mismatch")
 _NEVER_FAILED = Streak()
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(Struct, frozen=True):
     """A workspace to look at, with what the daemon knows of it."""
 
     id: UUID
@@ -33,8 +32,7 @@ class Watched:
     streak: Streak = _NEVER_FAILED
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """A line for people, empty where there is nothing to say, and what begins or ends with it."""
 
     line: str
@@ -99,8 +97,7 @@ class Told:
             known.pop(notice.subject, None)
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(Struct, frozen=True):
     """How a workspace stands by the ledger."""
 
     failures: int = 0

@@ -7,8 +7,9 @@ And its parser is not crontab's: 0 is Monday, `mon-fri/2` loses its step, both d
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(?P<count>[0-9]{1,12})\s*(?P<unit>[smhd])")
@@ -26,8 +27,7 @@ _DAYS_IN_MONTH = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # at most;
 _POSITIONS = ("1st", "2nd", "3rd", "4th", "5th")
 
 
-@dataclass(frozen=True, slots=True)
-class Cron:
+class Cron(Struct, frozen=True):
     """A crontab line; each field is `*` or the list of its values, weekdays by name."""
 
     text: str
@@ -51,8 +51,7 @@ class Cron:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Every:
+class Every(Struct, frozen=True):
     """A period, counted from the daemon's start."""
 
     text: str
@@ -65,8 +64,7 @@ class Every:
 Schedule = Cron | Every
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(Struct, frozen=True):
     """One of crontab's five fields: what it may hold. `names` stand for `least` and the numbers after it."""
 
     name: str

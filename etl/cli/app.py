@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from msgspec import Struct
 
 from etl import __version__
 from etl.cli.streams import leave
@@ -33,8 +33,7 @@ _COMMANDS = {
 }
 
 
-@dataclass(slots=True)
-class Context:
+class Context(Struct):
     """The global options, as the commands get them."""
 
     config: Path | None

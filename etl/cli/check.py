@@ -7,10 +7,11 @@ import logging
 import os
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from etl.cli.app import Context
 from etl.errors import ConfigError, EtlError
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ontora_etl.check")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that was looked at."""
 
     what: str

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from etl.schedule import Schedule, parse_schedule
 from etl.secret import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
+class Api(Struct, frozen=True):
     """`[api]`: how the answers are fetched."""
 
     base_url: str = "https://api.ontora.com"
@@ -23,8 +23,7 @@ class Api:
     concurrency: int = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Warehouse:
+class Warehouse(Struct, frozen=True):
     """`[warehouse]`: where the rows go. The URL may hold a password, so it is a secret."""
 
     url: Secret = field(default_factory=lambda: Secret("sqlite:///warehouse.db"))
@@ -32,8 +31,7 @@ class Warehouse:
     auto_migrate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """`[sync]`, as it holds for one workspace after the workspace's own keys are laid over it."""
 
     schedule: Schedule = field(default_factory=lambda: parse_schedule("*/15 * * * *"))
@@ -45,8 +43,7 @@ class Policy:
     max_delete_rows: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class KeySource:
+class KeySource(Struct, frozen=True):
     """Where a workspace's API key is: an environment variable or a file, never the key."""
 
     kind: Literal["env", "file"]
@@ -56,8 +53,7 @@ class KeySource:
         return f"environment variable {self.where}" if self.kind == "env" else f"file {self.where}"
 
 
-@dataclass(frozen=True, slots=True)
-class Workspace:
+class Workspace(Struct, frozen=True):
     """`[[workspaces]]`: one workspace to sync, its policy already resolved."""
 
     name: str
@@ -71,15 +67,13 @@ class Workspace:
     policy: Policy = field(default_factory=Policy)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """`[run]`: the daemon."""
 
     grace_seconds: float = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+class Serve(Struct, frozen=True):
     """`[serve]`: the daemon's HTTP side; off while `listen` is empty."""
 
     listen: str = ""
@@ -87,8 +81,7 @@ class Serve:
     insecure: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Notify:
+class Notify(Struct, frozen=True):
     """`[notify]`: who is told; an empty variable name means nobody."""
 
     webhook_url_env: str = ""
@@ -96,8 +89,7 @@ class Notify:
     heartbeat_url_env: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The whole configuration. `warnings` are for the log: usable, but worth mending."""
 
     source: Path

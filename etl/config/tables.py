@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from etl.config.keys import OVERRIDABLE, SECTIONS, WORKSPACE
 from etl.config.values import Kind, did_you_mean, looks_secret, shown
@@ -18,8 +19,7 @@ _VARIABLE_NAME = re.compile("[A-Z_][A-Z0-9_]*")
 _BARE_KEY = re.compile("[A-Za-z0-9_-]{1,60}")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What one reading of a configuration goes by, and what it has found wrong so far."""
 
     path: Path

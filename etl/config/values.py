@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+from msgspec import Struct
 
 from etl.schedule import Schedule, parse_schedule
 
@@ -26,8 +27,7 @@ _LARGEST_SHOWN = 10**18
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A kind of value: `parse` takes TOML's and coerces nothing; `spelled` makes one of a variable's text."""
 
     parse: Callable[[object], Any]

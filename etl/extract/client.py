@@ -9,12 +9,12 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
 
 import httpx
+from msgspec import Struct
 
 from etl import __version__
 from etl.config import Api
@@ -38,8 +38,7 @@ from etl.secret import Secret
 _LONGEST_REASON = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A GET of one resource. `key_source` says in messages where the key came from."""
 
     path: str

@@ -9,18 +9,17 @@ import io
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import IO, Self
 
 import xxhash
+from msgspec import Struct
 
 from etl.errors import ResponseTooLarge, SpoolError
 
 BYTES_IN_MEMORY = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A whole answer: its bytes as a file, their number and their digest."""
 
     file: IO[bytes]

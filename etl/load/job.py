@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 import xxhash
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from etl.config import Workspace
 from etl.normalize import NORMALIZATION_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """One workspace's load. `run_id` is its entry in the ledger: runs are numbered as they ask the API.
 
     `staged`: it has turned out to be no plain first load.
@@ -50,8 +50,7 @@ class Job:
         return xxhash.xxh3_128_hexdigest(answer_digest + msgspec.json.encode(shape))
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(Struct):
     """What became of the answer's elements; the first seven are conserved: received = the sum of the rest."""
 
     received: int = 0
@@ -67,7 +66,7 @@ class Counts:
 
     def as_dict(self) -> dict[str, int]:
         """By name, in the order of the ledger's columns."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return asdict(self)
 
     def accounted(self) -> int:
         """Elements whose fate is known."""
@@ -85,8 +84,7 @@ class Counts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """An interview that a dry run would change; `fields` of an updated one: field → (stored, new)."""
 
     interview_id: str
@@ -95,8 +93,7 @@ class Change:
     fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What a load did. `applied_before`: the run had committed already, ledger entry and all.
 
     `applied_digest` and `held_since` are for the next run to find; no digest where nothing was applied.

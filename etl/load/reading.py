@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import IO
 
 import msgspec
 import xxhash
+from msgspec import Struct, field
 
 from etl.errors import SchemaMismatch
 from etl.extract import Window, windows
@@ -20,8 +20,7 @@ from etl.stop import Stop
 _SHARE_THAT_IS_NO_ACCIDENT = 0.5
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """One pass over an answer, and what it has noticed so far."""
 
     file: IO[bytes]

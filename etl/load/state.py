@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import BigInteger, Boolean, Connection, Text
 from sqlalchemy.types import TypeEngine
 
@@ -15,8 +15,7 @@ from etl.load.job import Counts, Job, Outcome
 from etl.statement import statement
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """The last applied answer of a workspace; all empty where there was none."""
 
     applied_run_id: int | None

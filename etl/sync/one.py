@@ -7,9 +7,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from etl import ledger
 from etl.config import Api, Workspace, read_api_key
@@ -35,8 +37,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """How a pass differs from the ordinary one."""
 
     full: bool = False
@@ -45,8 +46,7 @@ class Options:
     trigger: ledger.Trigger = "manual"
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(Struct, frozen=True):
     """All that one workspace's walk needs; `run_in_loader` runs a load where loads may run."""
 
     api: Api

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from etl.load import Change, Counts
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """One workspace's part of a pass. `run_id` is null where nothing was written to the ledger."""
 
     name: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -30,8 +30,7 @@ from etl.warehouse.sqlite import Sqlite, database_path
 _SPARE_CONNECTIONS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Warehouse:
+class Warehouse(Struct, frozen=True):
     """An open warehouse. Errors of its transactions come out as WarehouseError or SyncError."""
 
     engine: Engine

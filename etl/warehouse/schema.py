@@ -8,12 +8,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.schema import CreateSchema
 
@@ -201,8 +201,7 @@ def _filled_tables(connection: Connection) -> set[str]:
     return {name for name in names if connection.execute(text(f"SELECT 1 FROM {name} LIMIT 1")).first()}
 
 
-@dataclass(frozen=True, slots=True)
-class Present:
+class Present(Struct, frozen=True):
     """What there is already, for DDL that someone else will run."""
 
     revision: str | None = None

@@ -6,12 +6,12 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import xxhash
+from msgspec.structs import replace
 from sqlalchemy import Connection, Table, select, text
 
 from etl import ledger

@@ -8,7 +8,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +16,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import uvicorn
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from etl.config import Policy
