@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -34,8 +34,7 @@ _MOST_BINS = 96
 _BIN_SECONDS = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 7 * 86400, 28 * 86400, 364 * 86400)
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(Struct, frozen=True):
     """Every workspace as it stood at one moment, its newest runs and its interviews by status."""
 
     taken_at: datetime
@@ -44,8 +43,7 @@ class Overview:
     by_status: dict[str, dict[str, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """How many interviews had which status at the end of each of many equal spans of time."""
 
     times: list[datetime]
