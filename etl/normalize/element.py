@@ -161,8 +161,8 @@ def _in_utc(instant: datetime, field: str, notes: Notes) -> datetime:
 
 def _fixed(rfc3339: str) -> str:
     """`2026-03-01T09:30:00Z`, with or without microseconds, in the form of `instant_text`."""
-    fraction = rfc3339[20:-1] or "000000"
-    return f"{rfc3339[:10]} {rfc3339[11:19]}.{fraction}"
+    text = rfc3339.replace("T", " ")
+    return text[:-1] if "." in text else text.replace("Z", ".000000")
 
 
 def _json_text(value: object, field: str) -> str:
