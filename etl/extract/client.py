@@ -96,7 +96,6 @@ class Downloads:
                     httpx.create_ssl_context() if self._api.base_url.startswith("https:") else False
                 )
             return httpx.AsyncClient(
-                base_url=self._api.base_url,
                 headers={"Accept": "application/json", "User-Agent": f"ontora-etl/{__version__}"},
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
                 timeout=httpx.Timeout(self._api.timeout_seconds),
@@ -210,9 +209,9 @@ async def _response(client: httpx.AsyncClient, request: Request, api: Api) -> As
     """A response that may be data. What the wire does to it becomes a SyncError, or a Retriable one."""
     begun = False  # whether headers have come: tells a cut body from a refused connection
     try:
-        async with client.stream(
-            "GET", request.path, params=request.params, headers=request.headers()
-        ) as response:
+        # Put together here: httpx would read the address three times, a tenth of the time of a small answer.
+        url = httpx.URL(api.base_url + request.path, params=request.params)
+        async with client.stream("GET", url, headers=request.headers()) as response:
             begun = True
             if response.status_code != httpx.codes.OK:
                 await _refuse(response, request)
