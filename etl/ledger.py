@@ -19,11 +19,12 @@ from sqlalchemy import (
     func,
     select,
 )
+from sqlalchemy.types import TypeEngine
 
 from etl import __version__
 from etl.errors import EtlError, Interrupted
-from etl.load import Job, Outcome, remember_success
-from etl.statement import statement
+from etl.load import REMEMBER_APPLIED, REMEMBER_SUCCESS, Job, Outcome, remembered
+from etl.statement import in_one_trip, statement
 from etl.tables import COUNTERS, interviews, rejected_rows, sync_runs, workspaces
 
 Trigger = Literal["manual", "schedule", "catch_up", "webhook"]
@@ -41,33 +42,43 @@ _CLOSE_DEAD_RUNS = statement("""
     WHERE workspace_id = :workspace_id AND status = 'running' AND id < :run_id
 """)
 
-_OPEN_RUN = statement(
-    """
+_OPEN = """
     INSERT INTO sync_runs (workspace_id, workspace_name, trigger, status, started_at, program_version)
     VALUES (:workspace_id, :name, :trigger, 'running', :now, :program_version)
     RETURNING id, EXISTS (
         SELECT 1 FROM sync_runs dead WHERE dead.workspace_id = :workspace_id AND dead.status = 'running'
             AND dead.id < sync_runs.id
     ) AS others_died
-""",
-    id=BigInteger(),
-    others_died=Boolean(),
-)
-
-_ATTEMPT = statement("""
+"""
+_ATTEMPT = """
     INSERT INTO workspaces (workspace_id, name, last_attempt_at, last_run_id)
-    VALUES (:workspace_id, :name, :now, :run_id)
+    {of_the_run}
     ON CONFLICT (workspace_id) DO UPDATE
     SET name = excluded.name, last_attempt_at = excluded.last_attempt_at, last_run_id = excluded.last_run_id
-""")
+"""
+_OPENED: dict[str, TypeEngine[Any]] = {"id": BigInteger(), "others_died": Boolean()}
+_OPEN_RUN = {
+    "postgresql": statement(  # both in one round trip
+        f"""
+        WITH opened AS ({_OPEN}),
+            attempt AS ({_ATTEMPT.format(of_the_run="SELECT :workspace_id, :name, :now, id FROM opened")})
+        SELECT id, others_died FROM opened
+        """,
+        **_OPENED,
+    ),
+    "sqlite": statement(_OPEN, **_OPENED),
+}
+_ATTEMPT_AFTERWARDS = statement(_ATTEMPT.format(of_the_run="VALUES (:workspace_id, :name, :now, :run_id)"))
 
-_SUCCEED_RUN = statement(f"""
+_SUCCEED = f"""
     UPDATE sync_runs
     SET status = 'succeeded', finished_at = :now, duration_seconds = :duration_seconds,
         {", ".join(f"{name} = :{name}" for name in COUNTERS)},
         high_watermark = :high_watermark, warnings = :warnings, error_code = NULL, error = NULL
     WHERE id = :run_id
-""")
+"""
+_SUCCEED_RUN = in_one_trip(_SUCCEED, REMEMBER_SUCCESS)
+_SUCCEED_RUN_APPLIED = in_one_trip(_SUCCEED, REMEMBER_APPLIED)
 
 _FAIL_RUN = statement("""
     UPDATE sync_runs
@@ -93,11 +104,12 @@ def start_run(connection: Connection, workspace_id: UUID, name: str, trigger: Tr
     """
     run = {"workspace_id": workspace_id, "name": name, "now": now}
     opened = {**run, "trigger": trigger, "program_version": __version__}
-    run_id, others_died = connection.execute(_OPEN_RUN, opened).one()
+    run_id, others_died = connection.execute(_OPEN_RUN[connection.dialect.name], opened).one()
     run["run_id"] = run_id
+    if connection.dialect.name == "sqlite":
+        connection.execute(_ATTEMPT_AFTERWARDS, run)
     if others_died:
         connection.execute(_CLOSE_DEAD_RUNS, run)
-    connection.execute(_ATTEMPT, run)
     return int(run_id)
 
 
@@ -112,9 +124,11 @@ def succeed_run(
         "warnings": outcome.warnings or None,
         **outcome.counts.as_dict(),
         **facts,
+        **remembered(job, outcome),
     }
-    connection.execute(_SUCCEED_RUN, became)
-    remember_success(connection, job, outcome, now)
+    both = _SUCCEED_RUN if outcome.applied_digest is None else _SUCCEED_RUN_APPLIED
+    for words in both[connection.dialect.name]:
+        connection.execute(words, became)
 
 
 def fail_run(

@@ -33,6 +33,17 @@ _TYPES: dict[str, type[TypeEngine[Any]]] = {
 }
 
 
+def in_one_trip(first: str, second: str) -> dict[str, tuple[TextClause, ...]]:
+    """Two statements, by dialect, neither of which answers or looks at what the other writes.
+
+    Postgres takes them as one: a round trip less. Their parameters are to be given together.
+    """
+    return {
+        "postgresql": (statement(f"WITH first AS ({first}) {second}"),),
+        "sqlite": (statement(first), statement(second)),
+    }
+
+
 def statement(words: str, **columns: TypeEngine[Any]) -> TextClause:
     """The SQL as a statement to execute; every `:parameter` gets its type, a number where none is named.
 

@@ -3,6 +3,16 @@
 from etl.load.first import LostBet
 from etl.load.job import Change, Counts, Job, Outcome
 from etl.load.load import load
-from etl.load.state import remember_success
+from etl.load.state import REMEMBER_APPLIED, REMEMBER_SUCCESS, remembered
 
-__all__ = ["Change", "Counts", "Job", "LostBet", "Outcome", "load", "remember_success"]
+__all__ = [
+    "REMEMBER_APPLIED",
+    "REMEMBER_SUCCESS",
+    "Change",
+    "Counts",
+    "Job",
+    "LostBet",
+    "Outcome",
+    "load",
+    "remembered",
+]

@@ -36,7 +36,7 @@ def load(
 ) -> Outcome:
     """Apply the answer within the connection's transaction; the caller commits or rolls back.
 
-    What is to be remembered of it is in the outcome, for `remember_success`.
+    What is to be remembered of it is in the outcome, for `ledger.succeed_run`.
     Raises UnexpectedAnswer for what is no JSON array, SchemaMismatch, Interrupted, LoadConflict, LostBet.
     """
     state = read_state(connection, job.workspace_id)

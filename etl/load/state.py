@@ -56,18 +56,19 @@ _READ_LOCKED = {
     "postgresql": statement(_READ + "FOR UPDATE OF w", **_COLUMNS),
 }
 
-_SUCCESS = statement("""
+# Every success is remembered, and with it the answer, if one was applied.
+REMEMBER_SUCCESS = """
     UPDATE workspaces SET last_success_at = :now, consecutive_failures = 0 WHERE workspace_id = :workspace_id
-""")
+"""
 
-_APPLIED = statement("""
+REMEMBER_APPLIED = """
     UPDATE workspaces
     SET last_success_at = :now, consecutive_failures = 0,
         applied_run_id = :applied_run_id, applied_digest = :applied_digest, applied_counts = :applied_counts,
         high_watermark = :high_watermark, held_deletes = :held_deletes, held_since = :held_since,
         unknown_fields = :unknown_fields
     WHERE workspace_id = :workspace_id
-""")
+"""
 
 
 def read_state(connection: Connection, workspace_id: UUID) -> State:
@@ -90,14 +91,10 @@ def read_state(connection: Connection, workspace_id: UUID) -> State:
     )
 
 
-def remember_success(connection: Connection, job: Job, outcome: Outcome, now: datetime) -> None:
-    """Its last success is now; the answer just applied, if one was, is what the next is compared with."""
-    success = {"workspace_id": job.workspace_id, "now": now}
-    if outcome.applied_digest is None:
-        connection.execute(_SUCCESS, success)
-        return
-    applied = {
-        **success,
+def remembered(job: Job, outcome: Outcome) -> dict[str, Any]:
+    """The parameters of either statement: what the next answer is compared with."""
+    return {
+        "workspace_id": job.workspace_id,
         "applied_run_id": job.run_id,
         "applied_digest": outcome.applied_digest,
         "applied_counts": outcome.counts.as_dict(),
@@ -106,4 +103,3 @@ def remember_success(connection: Connection, job: Job, outcome: Outcome, now: da
         "held_since": outcome.held_since,
         "unknown_fields": list(outcome.unknown_fields) or None,
     }
-    connection.execute(_APPLIED, applied)
