@@ -129,9 +129,8 @@ class Postgres:
             if wait_seconds is not None:  # a load, whose instants come as text in UTC
                 words.append("SET LOCAL TimeZone TO 'UTC'")
                 words.append(f"SET LOCAL lock_timeout TO {max(1, int(wait_seconds * 1000))}")
-            # Straight to the driver: nothing comes back, and many small syncs notice SQLAlchemy's way.
-            driver: Any = connection.connection.driver_connection
-            driver.execute("; ".join(words))
+            # Not straight to the driver: SQLAlchemy is to notice where the pooled connection is dead.
+            connection.exec_driver_sql("; ".join(words))
 
         return engine
 
