@@ -28,11 +28,14 @@ _COMMA = re.compile(rb"[ \t\r\n]*,(?=[ \t\r\n]*\{)")
 
 # Strings, and brackets without brackets inside, are passed over whole. Nothing is given back (`++`, `*+`),
 # so no text is read twice. Which bracket closes which is left to the parser.
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_LEAF = rb'[\[{](?:[^"\[\]{}]++|%b)*+[\]}]' % _STRING
-_INSIDE = re.compile(rb'(?:[^"\[\]{}]++|%b|%b)*+([\[\]{}])' % (_STRING, _LEAF), re.DOTALL)
-_BETWEEN_COMMAS = rb'(?:[^"\[\]{},]++|%b|%b)*+' % (_STRING, _LEAF)
-_OUTSIDE = re.compile(rb"(?:%b(,))*+%b([\[\]{}])?" % (_BETWEEN_COMMAS, _BETWEEN_COMMAS), re.DOTALL)
+# A loop ends in its empty alternative: before 3.11.5, Python went on where the last, failed round stood.
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+|)*+"'
+_LEAF = rb'[\[{](?:[^"\[\]{}]++|%b|)*+[\]}]' % _STRING
+_INSIDE = re.compile(rb'(?:[^"\[\]{}]++|%b|%b|)*+(?P<bracket>[\[\]{}])' % (_STRING, _LEAF), re.DOTALL)
+_BETWEEN_COMMAS = rb'(?:[^"\[\]{},]++|%b|%b|)*+' % (_STRING, _LEAF)
+_OUTSIDE = re.compile(
+    rb"(?:%b,|)*+(?P<after_comma>)%b(?P<bracket>[\[\]{}])?" % (_BETWEEN_COMMAS, _BETWEEN_COMMAS), re.DOTALL
+)
 
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -119,10 +122,10 @@ def _cut_by_depth(text: bytes, first: int) -> tuple[Window, int] | None:
     comma = -1
     depth = at = 0
     while found := (_INSIDE if depth else _OUTSIDE).match(text, at):
-        if not depth:
-            comma = max(comma, found.start(1))
-        bracket = found[found.lastindex] if found.lastindex else b","
-        if bracket in b"[{":
+        if not depth and found.end("after_comma") > at:
+            comma = found.end("after_comma") - 1
+        bracket = found["bracket"]
+        if bracket is not None and bracket in b"[{":
             depth += 1
         elif depth:
             depth -= 1
