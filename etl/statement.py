@@ -17,7 +17,6 @@ _TYPES: dict[str, type[TypeEngine[Any]]] = {
     "duration_seconds": Float,
     "error": Text,
     "error_code": Text,
-    "held_since": Instant,
     "high_watermark": Instant,
     "name": Text,
     "now": Instant,

@@ -138,11 +138,15 @@ workspaces = Table(
     Column("high_watermark", Instant(), comment="Greatest updated_at loaded"),
     _count("consecutive_failures", "Failed runs since the last success"),
     _count("held_deletes", "Interviews missing from the last answer whose deletion is held"),
-    Column("held_since", Instant(), comment="Since when deletions are held; null while none are"),
     Column("unknown_fields", Json(), comment="Fields of the last answer that the program does not know yet"),
     Column("applied_run_id", BigInteger(), comment="The run whose answer was applied last"),
     Column("applied_digest", Text(), comment="Digest of that answer and of all that shapes its reading"),
     Column("applied_counts", Json(), comment="What became of the elements of that answer"),
+    Column(
+        "held_of",
+        BigInteger(),
+        comment="Of how many present interviews deletions are held; null while none are",
+    ),
     comment="One row per workspace ever synced: its state between runs",
 )
 

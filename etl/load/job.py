@@ -96,7 +96,7 @@ class Change(Struct, frozen=True):
 class Outcome(Struct):
     """What a load did. `applied_before`: the run had committed already, ledger entry and all.
 
-    `applied_digest` and `held_since` are for the next run to find; no digest where nothing was applied.
+    `applied_digest` and `held_of` are for the next run to find; no digest where nothing was applied.
     """
 
     counts: Counts
@@ -106,7 +106,7 @@ class Outcome(Struct):
     changes: list[Change] = field(default_factory=list)
     applied_before: bool = False
     applied_digest: str | None = None
-    held_since: datetime | None = None
+    held_of: int | None = None
 
 
 def warning(code: str, message: str, **facts: Any) -> dict[str, Any]:  # JSON values

@@ -49,7 +49,6 @@ def load(
     else:
         outcome = _apply(connection, dialect, reading, job, state, now)
     outcome.applied_digest = digest
-    outcome.held_since = (state.held_since or now) if outcome.counts.held_deletes else None
     return outcome
 
 
@@ -67,7 +66,7 @@ def _apply(
 
     stage(connection, dialect, reading, job, by_digest=by_digest)
     reading.notes.unknown_fields |= merge.fields_not_read_again(connection, state.unknown_fields)
-    held = merge.classify(connection, job, received=reading.received, held_since=state.held_since)
+    held, held_of = merge.classify(connection, job, received=reading.received, held_of=state.held_of)
     observed_at = merge.observation_time(connection, dialect, now)
     counts = merge.count(connection, reading, held)
     reading.refuse_drift(losing=bool(counts.deleted or held))
@@ -81,7 +80,7 @@ def _apply(
         resolve_foreign_rejects(connection, job, observed_at)
 
     outcome = _outcome(reading, job, state, counts)
-    outcome.changes = changes
+    outcome.changes, outcome.held_of = changes, held_of
     return outcome
 
 
@@ -108,7 +107,9 @@ def _seen_again(connection: Connection, job: Job, state: State, counts: Counts, 
     if again.rejected and state.applied_run_id is not None:
         see_rejects_again(connection, job, now, state.applied_run_id)
     warnings = _scope_warnings(job, again) + _drift_warnings(state.unknown_fields)
-    return Outcome(again, warnings, state.high_watermark, unknown_fields=state.unknown_fields)
+    return Outcome(
+        again, warnings, state.high_watermark, unknown_fields=state.unknown_fields, held_of=state.held_of
+    )
 
 
 def _outcome(reading: Reading, job: Job, state: State, counts: Counts) -> Outcome:

@@ -33,29 +33,31 @@ def fields_not_read_again(connection: Connection, unknown: Iterable[str]) -> set
     return found
 
 
-def classify(connection: Connection, job: Job, *, received: int, held_since: datetime | None) -> int:
-    """Give every staged element its fate and find the interviews that are gone; how many of those are held.
+def classify(
+    connection: Connection, job: Job, *, received: int, held_of: int | None
+) -> tuple[int, int | None]:
+    """Give every staged element its fate and find the interviews that are gone.
 
-    A loss is held where it is more than `max_delete_rows` and more than `max_delete_fraction` of the active
-    rows, or where the answer is empty: that is more often a fault than the truth. What is held since an
-    earlier run is measured by the rows of that time.
+    Returns how many of those are held, and of how many rows. A loss is held where it is more than
+    `max_delete_rows` and more than `max_delete_fraction` of the active rows, or where the answer is empty:
+    that is more often a fault than the truth. While it is held it is measured by no more rows than before,
+    `held_of`: what comes meanwhile, or comes back, would make it look small.
     """
     workspace, policy = job.workspace, job.workspace.policy
     scope = {"workspace_id": workspace.id, "project_id": workspace.project_id}
     connection.execute(sql.CLASSIFY, {"workspace_id": workspace.id})
     if not policy.detect_deletes or workspace.status is not None:
-        return 0
+        return 0, None
     gone = connection.execute(sql.CLASSIFY_GONE, scope).rowcount
-    if job.accept_deletes or not gone:
-        return 0
-    if received:
-        if gone <= policy.max_delete_rows:
-            return 0
-        active = connection.execute(sql.COUNT_ACTIVE, {**scope, "held_since": held_since}).scalar_one()
-        if gone <= policy.max_delete_fraction * active:
-            return 0
+    if job.accept_deletes or not gone or (received and gone <= policy.max_delete_rows):
+        return 0, None
+    rows: int = connection.execute(sql.COUNT_ACTIVE, scope).scalar_one()
+    if held_of is not None:
+        rows = min(rows, held_of)
+    if received and gone <= policy.max_delete_fraction * rows:
+        return 0, None
     connection.execute(sql.FORGET_GONE)
-    return gone
+    return gone, rows
 
 
 def observation_time(connection: Connection, dialect: Dialect, now: datetime) -> datetime:

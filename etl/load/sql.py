@@ -97,12 +97,10 @@ CLASSIFY_GONE = _sql("""
         AND NOT EXISTS (SELECT 1 FROM {staged} s WHERE s.id = i.id)
 """)
 
-# While a loss is held, what has come since does not count: it would make the loss look small.
 COUNT_ACTIVE = _sql("""
     SELECT count(*) FROM interviews
     WHERE workspace_id = :workspace_id AND _deleted_at IS NULL
         AND (:project_id IS NULL OR project_id = :project_id)
-        AND (:held_since IS NULL OR _first_seen_at < :held_since)
 """)
 
 FORGET_GONE = _sql("DELETE FROM {classified} WHERE fate = 'gone'")

@@ -24,7 +24,7 @@ class State(Struct, frozen=True):
     high_watermark: datetime | None
     unknown_fields: tuple[str, ...]
     held_deletes: int
-    held_since: datetime | None
+    held_of: int | None
     has_interviews: bool
     foreign_rejects: bool
     """Whether any workspace has an open reject of an interview that belongs to another."""
@@ -32,7 +32,7 @@ class State(Struct, frozen=True):
 
 _READ = """
     SELECT w.applied_run_id, w.applied_digest, w.applied_counts, w.high_watermark, w.unknown_fields,
-        w.held_deletes, w.held_since,
+        w.held_deletes, w.held_of,
         EXISTS (SELECT 1 FROM interviews i WHERE i.workspace_id = w.workspace_id) AS has_interviews,
         EXISTS (
             SELECT 1 FROM rejected_rows r WHERE r.reason = 'foreign_workspace' AND r.resolved_at IS NULL
@@ -47,7 +47,7 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
     "high_watermark": Instant(),
     "unknown_fields": Json(),
     "held_deletes": BigInteger(),
-    "held_since": Instant(),
+    "held_of": BigInteger(),
     "has_interviews": Boolean(),
     "foreign_rejects": Boolean(),
 }
@@ -65,7 +65,7 @@ REMEMBER_APPLIED = """
     UPDATE workspaces
     SET last_success_at = :now, consecutive_failures = 0,
         applied_run_id = :applied_run_id, applied_digest = :applied_digest, applied_counts = :applied_counts,
-        high_watermark = :high_watermark, held_deletes = :held_deletes, held_since = :held_since,
+        high_watermark = :high_watermark, held_deletes = :held_deletes, held_of = :held_of,
         unknown_fields = :unknown_fields
     WHERE workspace_id = :workspace_id
 """
@@ -85,7 +85,7 @@ def read_state(connection: Connection, workspace_id: UUID) -> State:
         row.high_watermark,
         tuple(row.unknown_fields or ()),
         row.held_deletes,
-        row.held_since,
+        row.held_of,
         row.has_interviews,
         row.foreign_rejects,
     )
@@ -100,6 +100,6 @@ def remembered(job: Job, outcome: Outcome) -> dict[str, Any]:
         "applied_counts": outcome.counts.as_dict(),
         "high_watermark": outcome.high_watermark,
         "held_deletes": outcome.counts.held_deletes,
-        "held_since": outcome.held_since,
+        "held_of": outcome.held_of,
         "unknown_fields": list(outcome.unknown_fields) or None,
     }

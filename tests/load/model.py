@@ -72,7 +72,7 @@ class Workspace:
 
     applied_run: int = 0
     held: int = 0
-    held_since: datetime | None = None
+    held_of: int | None = None
     watermark: str = ""
 
 
@@ -107,7 +107,9 @@ class Model:
             raise Mismatch
         fates, restored = self._judge(workspace, answer)
         gone = self._gone(workspace, answer)
-        held = 0 if accept_deletes else self._held(workspace, known, len(gone), len(answer))
+        active = len(self.active(workspace))
+        of = active if known.held_of is None else min(active, known.held_of)
+        held = 0 if accept_deletes else _held(len(gone), of, len(answer))
         if held:
             gone = []
         at = self._observation_time([*(e.id for e in fates["updated"]), *gone, *restored], now)
@@ -122,7 +124,7 @@ class Model:
             workspace, [e for f in ("inserted", "updated", "unchanged") for e in fates[f]], at, run_id
         )
         known.applied_run, known.held = run_id, held
-        known.held_since = (known.held_since or now) if held else None
+        known.held_of = of if held else None
         known.watermark = max([known.watermark, *(e.updated_at for e in answer)])
         self._remember(max(now, at), now)
         counts = {fate: len(elements) for fate, elements in fates.items()}
@@ -180,12 +182,6 @@ class Model:
             for interview_id, interview in self.interviews.items()
             if interview.now.content["workspace_id"] == workspace and not interview.now.deleted
         ]
-
-    def _held(self, workspace: str, known: Workspace, gone: int, received: int) -> int:
-        since = known.held_since
-        there = [i for i in self.active(workspace) if since is None or self.interviews[i].first_seen < since]
-        large = gone > MAX_DELETE_ROWS and gone > MAX_DELETE_FRACTION * len(there)
-        return gone if large or not received else 0
 
     def _observation_time(self, changing: Sequence[str | None], now: datetime) -> datetime:
         # Never before the version that ends, should the clock have been set back.
@@ -251,6 +247,11 @@ class Model:
         self.latest = at
         state = {i: (one.now.content, one.now.deleted) for i, one in self.interviews.items()}
         self.snapshots.append((at, state))
+
+
+def _held(gone: int, of: int, received: int) -> int:
+    large = gone > MAX_DELETE_ROWS and gone > MAX_DELETE_FRACTION * of
+    return gone if large or not received else 0
 
 
 def _not_zero(counts: dict[str, int]) -> dict[str, int]:

@@ -77,14 +77,26 @@ def test_what_comes_during_a_hold_does_not_make_the_loss_look_small(house: House
     before, after = all_of_them[:40], all_of_them[40:]
     house.load(asked, body(before))
     assert house.counts(asked, after, full=full) == {"received": 40, "inserted": 40, "held_deletes": 40}
-    began = house.rows(workspaces)[0]["held_since"]
+    assert house.rows(workspaces)[0]["held_of"] == 40
     assert house.counts(asked, after, full=full) == {"received": 40, "unchanged": 40, "held_deletes": 40}
     reordered = after[1:] + after[:1]
     assert house.counts(asked, reordered, full=full)["held_deletes"] == 40
-    assert house.rows(workspaces)[0]["held_since"] == began
+    assert house.rows(workspaces)[0]["held_of"] == 40
     half_back = [*after, *before[:20]]
     assert house.counts(asked, half_back, full=full)["deleted"] == 20  # no more than half of those before
-    assert house.rows(workspaces)[0]["held_since"] is None
+    assert house.rows(workspaces)[0]["held_of"] is None
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_comes_back_during_a_hold_does_not_make_the_loss_look_small(house: House, full: bool) -> None:
+    asked, (old, new) = workspace(max_delete_rows=0, max_delete_fraction=0.5), made(2)
+    house.load(asked, body([old]))
+    assert house.counts(asked, [new], accept_deletes=True) == {"received": 1, "inserted": 1, "deleted": 1}
+    assert house.counts(asked, []) == {"held_deletes": 1}
+    back = {"received": 1, "unchanged": 1, "restored": 1, "held_deletes": 1}
+    assert house.counts(asked, [old], full=full) == back
+    assert house.counts(asked, [old], full=full) == {"received": 1, "unchanged": 1, "held_deletes": 1}
+    assert house.rows(workspaces)[0]["held_of"] == 1
 
 
 def test_held_deletes_are_forgotten_when_the_rows_are_back(house: House) -> None:

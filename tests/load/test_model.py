@@ -265,7 +265,7 @@ class Warehouses(RuleBasedStateMachine):
             if expected is None:
                 continue
             assert (row["applied_run_id"] or 0, row["held_deletes"]) == (expected.applied_run, expected.held)
-            assert row["held_since"] == expected.held_since
+            assert row["held_of"] == expected.held_of
             assert _instant(row["high_watermark"]) == (expected.watermark or None)
 
 

@@ -100,6 +100,15 @@ def test_a_workspace_goes_on_after_its_digests_were_dropped(house: House) -> Non
     assert house.counts(workspace(B), changed) == {"received": 3, "updated": 1, "unchanged": 2}
 
 
+def test_a_hold_outlives_the_migration_that_measures_it_by_a_number(house: House) -> None:
+    house.load(workspace(), body(made(40)))
+    assert house.counts(workspace(), made(5))["held_deletes"] == 35
+    migrate(house.warehouse, "6")
+    migrate(house.warehouse)
+    assert house.rows(workspaces)[0]["held_of"] == 40
+    assert house.counts(workspace(), made(5), full=True)["held_deletes"] == 35
+
+
 def test_down_to_nothing_and_up_again(house: House) -> None:
     _live_a_little(house)
     migrate(house.warehouse, "base")

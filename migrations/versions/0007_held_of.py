@@ -1,0 +1,49 @@
+"""What a held loss is measured by: a number taken when it is first held, instead of what is counted anew."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from etl.column_types import Instant
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column(
+        "workspaces",
+        sa.Column(
+            "held_of",
+            sa.BigInteger(),
+            nullable=True,
+            comment="Of how many present interviews deletions are held; null while none are",
+        ),
+    )
+    op.execute("""
+        UPDATE workspaces
+        SET held_of = (
+            SELECT count(*) FROM interviews
+            WHERE interviews.workspace_id = workspaces.workspace_id AND interviews._deleted_at IS NULL
+                AND interviews._first_seen_at < workspaces.held_since
+        )
+        WHERE held_since IS NOT NULL
+    """)
+    op.drop_column("workspaces", "held_since")
+
+
+def downgrade() -> None:
+    op.add_column(
+        "workspaces",
+        sa.Column(
+            "held_since",
+            Instant(),
+            nullable=True,
+            comment="Since when deletions are held; null while none are",
+        ),
+    )
+    op.execute("UPDATE workspaces SET held_since = last_success_at WHERE held_of IS NOT NULL")
+    op.drop_column("workspaces", "held_of")
