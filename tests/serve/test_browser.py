@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import pytest
@@ -49,16 +49,18 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(params=[390, 1440], ids=["390px", "1440px"])
-def width(request: pytest.FixtureRequest) -> int:
-    size: int = request.param
-    return size
+# Each page in each width and in each scheme: at a desk in the light, on a phone in the dark.
+@pytest.fixture(params=[(1440, "light"), (390, "dark")], ids=["1440px-light", "390px-dark"])
+def screen(request: pytest.FixtureRequest) -> tuple[int, Literal["light", "dark"]]:
+    screen: tuple[int, Literal["light", "dark"]] = request.param
+    return screen
 
 
-@pytest.fixture(params=["light", "dark"])
-def page(request: pytest.FixtureRequest, browser: Browser, width: int) -> Iterator[Page]:
+@pytest.fixture
+def page(browser: Browser, screen: tuple[int, Literal["light", "dark"]]) -> Iterator[Page]:
+    width, scheme = screen
     with browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=request.param, reduced_motion="reduce"
+        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
     ) as context:
         yield context.new_page()
 
@@ -83,8 +85,9 @@ def violations_of(page: Page) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", PATHS)
 def test_a_page_fits_reads_well_and_raises_no_complaint(
-    scene: Stage, page: Page, width: int, name: str, request: pytest.FixtureRequest
+    scene: Stage, page: Page, screen: tuple[int, str], name: str, request: pytest.FixtureRequest
 ) -> None:
+    width, _ = screen
     complaints = complaints_of(page)
     answer = page.goto(scene.url + PATHS[name])
     assert answer is not None

@@ -136,18 +136,18 @@ FORGED: dict[str, Callable[[bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("way", FORGED)
-def test_a_forged_one_does_nothing(stage: Stage, way: str) -> None:
-    body = body_of()
-    forged = FORGED[way](body).encode("latin-1")
+def test_forged_ones_do_nothing(stage: Stage) -> None:
+    statuses = {}
     with stage.client() as client:
-        headers = httpx.Headers(headers_for(body))
-        del headers["X-Ontora-Signature"]
-        raw = [*headers.raw, (b"X-Ontora-Signature", forged)]
-        answer = client.post("/webhooks/acme", content=body, headers=raw)
-    assert answer.status_code == 401
+        for way, forge in FORGED.items():
+            body = body_of()
+            headers = httpx.Headers(headers_for(body))
+            del headers["X-Ontora-Signature"]
+            raw = [*headers.raw, (b"X-Ontora-Signature", forge(body).encode("latin-1"))]
+            statuses[way] = client.post("/webhooks/acme", content=body, headers=raw).status_code
+    assert statuses == dict.fromkeys(FORGED, 401)
     assert settled(stage) == []
-    assert counted(stage, "bad_signature") == 1
+    assert counted(stage, "bad_signature") == len(FORGED)
 
 
 @pytest.mark.parametrize("how", ["missing", "twice", "in the query", "body changed", "secret as bearer"])
@@ -239,33 +239,32 @@ def test_clocks_may_differ_a_little(stage: Stage, minutes: int) -> None:
     assert post(stage, body_of(timedelta(minutes=minutes))).status_code == 202
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b'"text"',
-        b"1",
-        b"{}",
-        b'{"timestamp": null}',
-        b'{"timestamp": true}',
-        b'{"timestamp": "yesterday"}',
-        b'{"timestamp": 1e300}',
-        b'{"timestamp": -1e300}',
-        b'{"timestamp": NaN}',
-        b'{"timestamp": "9999-12-31T23:59:59-23:59"}',
-        b'{"timestamp": {}}',
-        b"\xff\xfe",
-        b"[" * 60_000,
-        b'{"timestamp":' * 4_000,
-    ],
-)
-def test_a_signed_one_that_is_malformed_is_refused(stage: Stage, body: bytes) -> None:
-    assert post(stage, body).status_code == 400
+MALFORMED = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'"text"',
+    b"1",
+    b"{}",
+    b'{"timestamp": null}',
+    b'{"timestamp": true}',
+    b'{"timestamp": "yesterday"}',
+    b'{"timestamp": 1e300}',
+    b'{"timestamp": -1e300}',
+    b'{"timestamp": NaN}',
+    b'{"timestamp": "9999-12-31T23:59:59-23:59"}',
+    b'{"timestamp": {}}',
+    b"\xff\xfe",
+    b"[" * 60_000,
+    b'{"timestamp":' * 4_000,
+]
+
+
+def test_signed_ones_that_are_malformed_are_refused(stage: Stage) -> None:
+    assert [post(stage, body).status_code for body in MALFORMED] == [400] * len(MALFORMED)
     assert settled(stage) == []
-    assert counted(stage, "malformed") == 1
+    assert counted(stage, "malformed") == len(MALFORMED)
 
 
 @pytest.mark.parametrize(
