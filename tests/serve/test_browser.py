@@ -124,9 +124,11 @@ def test_what_a_screen_reader_says(scene: Stage, browser: Browser) -> None:
     assert page.get_by_role("list").first.get_by_role("heading", level=3).count() == 8
     assert page.get_by_role("img", name="Last 50 runs").count() == 7
     page.get_by_role("link", name="initech").click()
+    page.wait_for_url("**/workspaces/initech")
     assert page.get_by_role("heading", level=1).inner_text() == "initech"
     assert page.get_by_role("columnheader", name="Outcome").count() == 1
     page.get_by_role("link", name="All workspaces").click()
+    page.wait_for_url(f"{scene.url}/")
     assert page.title() == "3 of 7 need attention · ontora-etl"
     page.close()
 
