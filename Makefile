@@ -19,6 +19,7 @@ demo: $(VENV)/.ready ## sync a local stand-in of the API into SQLite, with no ac
 	$(BIN)/ontora-etl demo
 
 test: $(VENV)/.ready ## run every test but the long stress runs, on SQLite and a real Postgres (WORKERS=2)
+	@$(BIN)/python -m compileall -q etl migrations  # tests start the command some 500 times
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not stress'
 
 oldest: ## run the tests of the road on the oldest allowed version of every dependency
