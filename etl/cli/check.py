@@ -80,7 +80,14 @@ def _warehouse_findings(settings: Settings) -> Iterable[Finding]:
 
     from etl.status import workspace_status  # noqa: PLC0415
     from etl.warehouse import open_warehouse  # noqa: PLC0415
-    from etl.warehouse.schema import Schema, require_head, require_rights, revision_of, standing  # noqa: PLC0415
+    from etl.warehouse.schema import (  # noqa: PLC0415
+        Schema,
+        require_head,
+        require_rights,
+        require_unicode,
+        revision_of,
+        standing,
+    )
 
     what = "warehouse"
     try:
@@ -88,6 +95,7 @@ def _warehouse_findings(settings: Settings) -> Iterable[Finding]:
             revision = None
             if warehouse.exists():
                 with warehouse.reading() as connection:
+                    require_unicode(warehouse, connection)
                     revision = revision_of(connection)
                 yield _good(what, f"{warehouse.place} is reachable")
             else:

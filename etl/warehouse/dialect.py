@@ -62,6 +62,9 @@ class Dialect(Protocol):
     def columns(self, connection: Connection) -> dict[str, set[str]]:
         """The columns there are, by table."""
 
+    def narrow_encoding(self, connection: Connection) -> str:
+        """The database's encoding where it cannot hold every character; empty where it can."""
+
     def may_write(self, connection: Connection) -> bool:
         """Whether the role may write what every sync writes."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -9,7 +10,8 @@ from uuid import UUID
 
 import psycopg
 from sqlalchemy import Connection, Engine, LargeBinary, Table, create_engine, event, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateTable
 
 from etl.tables import metadata
@@ -19,7 +21,7 @@ from etl.warehouse.dialect import BulkWriter, Cell, Fault
 # By SQLSTATE, the longest prefix first.
 _FAULTS = {
     "55P03": Fault.LOCKED,
-    "57014": Fault.LOCKED,  # statement_timeout
+    "57014": Fault.LOCKED,  # cancelled by an administrator, or a reader's by statement_timeout
     "53100": Fault.FULL,
     "40": Fault.CONFLICT,
     "23505": Fault.EXISTS,
@@ -31,6 +33,7 @@ _FAULTS = {
     "25P03": Fault.LOST,  # idle_in_transaction_session_timeout
 }
 _CANCEL_SECONDS = 5.0
+_TRANSACTION_TIMEOUT_SINCE = 17_00_00  # the server's version
 
 # The scratch tables' columns of bytes have the same names.
 _BINARY = frozenset(
@@ -79,14 +82,41 @@ _COLUMNS = """
 """
 
 
-def _begin(engine: Engine) -> str:
-    """How a transaction begins, in words to which more can be added: all in one round trip.
+def _begin(engine: Engine, **settings: str) -> str:
+    """How a transaction begins, and with which settings, in words to which more can be added.
 
-    LOCAL, not start-up options: a pooler passes it on, and nothing outlives the transaction.
+    All in one round trip. The settings are local, not start-up options: a pooler passes them on, and nothing
+    outlives the transaction.
     """
-    schema: str = engine.get_execution_options()["schema"]
-    quoted = schema.replace('"', '""')
-    return f'BEGIN; SET LOCAL search_path TO "{quoted}"' if schema else "BEGIN"
+    settings["DateStyle"] = "ISO"  # the driver reads no other
+    if schema := engine.get_execution_options()["schema"]:
+        settings["search_path"] = '"' + schema.replace('"', '""') + '"'
+    calls = [f"set_config('{name}', {_literal(value)}, true)" for name, value in settings.items()]
+    return f"BEGIN; SELECT {', '.join(calls)}"  # each SET LOCAL would be answered by itself
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _no_limits(driver: Any) -> dict[str, str]:
+    """For what writes: a role's time limits are meant for people's queries. pg_dump sets them aside, too."""
+    limits = ["statement_timeout", "idle_in_transaction_session_timeout"]
+    if driver.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+        limits.append("transaction_timeout")
+    return dict.fromkeys(limits, "0")
+
+
+def _has_hung_up(driver: Any) -> bool:
+    """Whether the server has ended a session at rest: it says so, unasked. Costs no round trip.
+
+    Servers do so when they restart or fail over, and after `idle_session_timeout`.
+    """
+    if driver.closed:
+        return True
+    socket = select.poll()
+    socket.register(driver.fileno(), select.POLLIN)
+    return bool(socket.poll(0))
 
 
 class Postgres:
@@ -115,6 +145,7 @@ class Postgres:
             connect_args={
                 "connect_timeout": 10,
                 "application_name": "ontora-etl",
+                "client_encoding": "utf8",  # whatever the database's is: COPY sends UTF-8
                 "autocommit": True,  # the driver begins nothing by itself: see below
                 # A pooler in transaction mode hands each transaction another session.
                 "prepare_threshold": None,
@@ -122,15 +153,25 @@ class Postgres:
             },
         )
 
+        @event.listens_for(engine, "checkin")
+        def note_rest(driver: Any, record: ConnectionPoolEntry) -> None:  # noqa: ARG001  # as SQLAlchemy calls it
+            record.info["has_rested"] = True
+
+        @event.listens_for(engine, "checkout")
+        def look_whether_it_lives(driver: Any, record: ConnectionPoolEntry, pooled: Any) -> None:  # noqa: ARG001
+            if "has_rested" in record.info and _has_hung_up(driver):
+                raise DisconnectionError  # SQLAlchemy opens another in its place
+
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            words = [_begin(connection.engine)]
-            wait_seconds = connection.get_execution_options().get("wait_seconds")
+            options, settings = connection.get_execution_options(), dict[str, str]()
+            if options.get("writes"):
+                settings |= _no_limits(connection.connection.driver_connection)
+            wait_seconds = options.get("wait_seconds")
             if wait_seconds is not None:  # a load, whose instants come as text in UTC
-                words.append("SET LOCAL TimeZone TO 'UTC'")
-                words.append(f"SET LOCAL lock_timeout TO {max(1, int(wait_seconds * 1000))}")
+                settings |= {"TimeZone": "UTC", "lock_timeout": str(max(1, int(wait_seconds * 1000)))}
             # Not straight to the driver: SQLAlchemy is to notice where the pooled connection is dead.
-            connection.exec_driver_sql("; ".join(words))
+            connection.exec_driver_sql(_begin(connection.engine, **settings))
 
         return engine
 
@@ -146,8 +187,7 @@ class Postgres:
         driver: Any = pooled.driver_connection
         try:
             answers = driver.execute(
-                f"{_begin(engine)}; SET LOCAL idle_in_transaction_session_timeout TO 0; "
-                "SELECT pg_try_advisory_xact_lock(hashtextextended("
+                f"{_begin(engine, **_no_limits(driver))}; SELECT pg_try_advisory_xact_lock(hashtextextended("
                 f"'ontora-etl sync ' || current_schema() || ' {workspace_id}', 0))"
             )
             while answers.nextset():
@@ -167,6 +207,11 @@ class Postgres:
     def columns(self, connection: Connection) -> dict[str, set[str]]:
         tables = connection.exec_driver_sql(_COLUMNS)
         return {name: set(columns) for name, columns in tables}
+
+    def narrow_encoding(self, connection: Connection) -> str:
+        driver: Any = connection.connection.driver_connection
+        encoding: str = driver.info.parameter_status("server_encoding") or "UTF8"
+        return "" if encoding == "UTF8" else encoding
 
     def may_write(self, connection: Connection) -> bool:
         return bool(connection.exec_driver_sql(_MAY_WRITE).scalar_one())

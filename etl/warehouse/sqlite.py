@@ -122,6 +122,9 @@ class Sqlite:
             found.setdefault(table, set()).add(column)
         return found
 
+    def narrow_encoding(self, connection: Connection) -> str:  # noqa: ARG002  # both that it knows are Unicode
+        return ""
+
     def may_write(self, connection: Connection) -> bool:
         """Whether the file may be written to: one that may not is opened for reading, and nothing is said."""
         return os.access(connection.engine.url.database or "", os.W_OK)

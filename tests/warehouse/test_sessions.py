@@ -1,0 +1,134 @@
+"""However a server, a database or a role is set up, a sync does the same; and sessions may end at rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from sqlalchemy import Connection
+
+from etl.config import Warehouse as WarehouseSettings
+from etl.errors import WarehouseError
+from etl.secret import Secret
+from etl.standin import StandIn
+from etl.tables import interviews, interviews_history, rejected_rows, workspaces
+from etl.warehouse import open_warehouse
+from etl.warehouse.schema import ensure_schema, migrate
+from tests.acceptance.program import Program, populate, sync_here
+from tests.load.house import House, body, made, workspace
+from tests.postgres import PostgresServer
+
+_SETTINGS = {
+    "an encoding that cannot hold all": "client_encoding = 'LATIN1'",
+    "no encoding at all": "client_encoding = 'SQL_ASCII'",
+    "dates for people": "DateStyle = 'German, DMY'",
+    "intervals for people": "IntervalStyle = 'postgres_verbose'",
+    "bytes in the old form": "bytea_output = 'escape'",
+    "strings in the old form": "standard_conforming_strings = off",
+    "few digits": "extra_float_digits = -15",
+    "another zone": "TimeZone = 'Asia/Kathmandu'",
+    "serializable": "default_transaction_isolation = 'serializable'",
+}
+
+
+def _set(server: PostgresServer, url: str, setting: str) -> None:
+    """Every session of this database begins with this setting."""
+    with server.connect(url) as admin:
+        admin.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET {setting}")
+
+
+def _two_loads(house: House) -> None:
+    plain = made(6)
+    house.load(workspace(), body([*plain, 5]))
+    changed = plain[0] | {"name": "ü € 😀 \\ '", "weekly_availability": {"ü\\": ["€", 1.5]}, "new €": 1}
+    house.load(workspace(), body([changed, *plain[2:], 5]))
+
+
+@pytest.mark.parametrize("setting", _SETTINGS.values(), ids=_SETTINGS)
+def test_what_a_database_is_set_to_changes_nothing(
+    postgres_server: PostgresServer, sqlite_url: str, postgres_url: str, setting: str
+) -> None:
+    _set(postgres_server, postgres_url, setting)
+    with closing(House(sqlite_url)) as one, closing(House(postgres_url)) as other:
+        for house in (one, other):
+            _two_loads(house)
+        for table in (interviews, interviews_history, rejected_rows, workspaces):
+            assert one.rows(table) == other.rows(table)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_character_is_refused(
+    postgres_server: PostgresServer, api: StandIn, program: Program, encoding: str
+) -> None:
+    name = f"etl_test_{encoding.lower()}"
+    with postgres_server.connect() as admin:
+        admin.execute(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        )
+    url = postgres_server.url(name)
+    try:
+        with closing(open_warehouse(WarehouseSettings(url=Secret(url)))) as warehouse:
+            with pytest.raises(WarehouseError, match=f"is {encoding}, which .* ENCODING 'UTF8'"):
+                migrate(warehouse)
+            with pytest.raises(WarehouseError, match=encoding):
+                ensure_schema(warehouse, auto_migrate=False)
+        program.warehouse_url = url
+        populate(api, "acme")
+        program.configure(api.base_url, "acme")
+        check = program.run("check")
+        assert check.exit_code == 3
+        assert "FAIL  warehouse: the encoding of postgresql://127.0.0.1" in check.stdout
+    finally:
+        postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def house(postgres_url: str) -> Iterator[House]:
+    """A new Postgres warehouse at head."""
+    with closing(House(postgres_url)) as house:
+        yield house
+
+
+@pytest.mark.parametrize(
+    "limit", ["statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"]
+)
+def test_time_limits_for_people_do_not_end_a_load(
+    postgres_server: PostgresServer, house: House, limit: str
+) -> None:
+    with house.warehouse.reading() as connection:
+        if connection.exec_driver_sql(f"SELECT current_setting('{limit}', true)").scalar() is None:
+            pytest.skip(f"this server knows no {limit}")
+    _set(postgres_server, house.url, f"{limit} = '100ms'")
+    house.warehouse.close()  # the sessions from before know nothing of it
+
+    def take_time(connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT pg_sleep(0.3)")
+        time.sleep(0.3)
+
+    house.load(workspace(), body(made(3)), before_commit=take_time)
+    with house.warehouse.locked(workspace().id) as is_ours:
+        time.sleep(0.3)
+        with house.warehouse.locked(workspace().id) as is_theirs:
+            assert (is_ours, is_theirs) == (True, False)
+
+
+def test_sessions_that_ended_at_rest_are_replaced(
+    postgres_server: PostgresServer, api: StandIn, program: Program, postgres_url: str
+) -> None:
+    """As after a restart, a failover or `idle_session_timeout`: the daemon's next pass is none the worse."""
+    populate(api, "acme", "beta", "gamma")
+    program.warehouse_url = postgres_url
+    program.configure(api.base_url, "acme", "beta", "gamma")
+    passes = sync_here(program)
+    next(passes)
+    with postgres_server.connect(postgres_url) as admin:
+        ended = admin.execute(
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchone()
+    assert ended is not None
+    assert ended[0] > 0
+    assert [(report.status, report.error) for report in next(passes)] == [("succeeded", None)] * 3
+    passes.close()
