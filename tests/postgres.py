@@ -162,6 +162,12 @@ class _Cluster:
         return (self.directory / "log").read_text(errors="replace")[-4000:]
 
 
+def url_of(role: str, url: str) -> str:
+    """The same database, for this role."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
+
+
 class PostgresServer:
     """A running server. One that a URL names is others': it cannot be stopped."""
 

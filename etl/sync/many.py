@@ -16,8 +16,10 @@ from etl.sync.one import Options, Walk, sync_workspace
 from etl.sync.report import Report
 from etl.warehouse import Warehouse
 
-# While one answer is loaded the next downloads: the wire never waits for the warehouse.
-_WALKS_PER_DOWNLOAD = 2
+
+def _loads_at_a_time(api: Api) -> int:
+    """Half as many as downloads: they share one interpreter, and each takes two sessions of the warehouse."""
+    return (api.concurrency + 1) // 2
 
 
 async def sync_workspaces(
@@ -33,7 +35,8 @@ async def sync_workspaces(
 
     Cancelling it ends what runs, cleanly; what has been committed stays.
     """
-    at_a_time = asyncio.Semaphore(_WALKS_PER_DOWNLOAD * settings.api.concurrency)
+    # While answers are loaded the next ones download: the wire never waits for the warehouse.
+    at_a_time = asyncio.Semaphore(settings.api.concurrency + _loads_at_a_time(settings.api))
     async with open_walk(settings.api, warehouse, environ, options) as walk:
 
         async def one(workspace: Workspace, meter: Meter) -> Report:
@@ -50,7 +53,7 @@ async def open_walk(
     api: Api, warehouse: Warehouse, environ: Mapping[str, str], options: Options
 ) -> AsyncIterator[Walk]:
     """All that walks need, shared by the workspaces of a pass; on leaving, every load has ended."""
-    loaders = ThreadPoolExecutor(warehouse.dialect.loaders or api.concurrency, "load")
+    loaders = ThreadPoolExecutor(warehouse.dialect.loaders or _loads_at_a_time(api), "load")
     loop = asyncio.get_running_loop()
     stop = Stop()
     try:

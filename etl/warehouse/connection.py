@@ -27,7 +27,7 @@ from etl.stop import Stop
 from etl.warehouse.dialect import Dialect, Fault
 from etl.warehouse.sqlite import Sqlite, database_path
 
-_SPARE_CONNECTIONS = 4
+_SPARE_SESSIONS = 4
 
 
 class Warehouse(Struct, frozen=True):
@@ -119,6 +119,7 @@ _REMEDIES = {
     Fault.LOCKED: "another session holds a lock: let it finish, or end it",
     Fault.FULL: "make room on the warehouse's disk",
     Fault.LOST: "check that the server runs and that warehouse.url is right",
+    Fault.CROWDED: "let the role have more sessions, or lower api.concurrency (each of it may take two)",
     Fault.CONFLICT: "the next run tries again",
     Fault.EXISTS: "the next run tries again",
     Fault.UNREACHABLE: "check warehouse.url, the folder and its rights",
@@ -129,6 +130,7 @@ _LOAD_ERRORS: dict[Fault, type[SyncError]] = {
     Fault.LOCKED: WarehouseLocked,
     Fault.FULL: WarehouseFull,
     Fault.LOST: WarehouseLost,
+    Fault.CROWDED: WarehouseLost,
     Fault.UNREACHABLE: WarehouseLost,
     Fault.DAMAGED: WarehouseDamaged,
     Fault.REFUSED: WarehouseRefused,
@@ -141,7 +143,7 @@ def reason(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def open_warehouse(settings: WarehouseSettings, connections: int = 1) -> Warehouse:
+def open_warehouse(settings: WarehouseSettings, downloads: int = 1) -> Warehouse:
     """The warehouse of the settings, for so many downloads at a time. Opens no connection yet.
 
     Raises DriverMissing where the URL's database needs an extra that is not installed, WarehouseError where
@@ -161,9 +163,10 @@ def open_warehouse(settings: WarehouseSettings, connections: int = 1) -> Warehou
             ) from error
         dialect = Postgres()
         place = ""
-    # Of two walks per download each holds a connection for its lock, and one of them one for its load.
+    # Every download and every load holds a session for the workspace's lock, and a load another to work in.
+    # There are half as many loads as downloads.
     try:
-        engine = dialect.create_engine(url, settings.schema, 3 * connections + _SPARE_CONNECTIONS)
+        engine = dialect.create_engine(url, settings.schema, 2 * downloads + _SPARE_SESSIONS)
     except (SQLAlchemyError, ValueError) as error:  # whose words repeat the options' values
         raise WarehouseError(
             f"warehouse.url has options that cannot be used ({type(error).__name__})",

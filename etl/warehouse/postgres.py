@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,11 +28,12 @@ _FAULTS = {
     "23505": Fault.EXISTS,
     "57P": Fault.LOST,
     "08": Fault.LOST,
-    "53300": Fault.LOST,  # too many connections
     "XX001": Fault.DAMAGED,  # of a table
     "XX002": Fault.DAMAGED,  # of an index
     "25P03": Fault.LOST,  # idle_in_transaction_session_timeout
 }
+# Of a server or a pooler that is full; in other languages it is taken for one that is not there.
+_CROWDED = re.compile("too many (connections|clients)|connection slots|no more connections")
 _CANCEL_SECONDS = 5.0
 _TRANSACTION_TIMEOUT_SINCE = 17_00_00  # the server's version
 
@@ -245,8 +247,10 @@ class Postgres:
     def fault(self, error: BaseException) -> Fault:
         driver_error: Any = getattr(error, "orig", error)
         state: str | None = getattr(driver_error, "sqlstate", None)
-        if state is None:  # no answer from the server at all
-            return Fault.LOST if isinstance(driver_error, psycopg.OperationalError) else Fault.REFUSED
+        if state is None:  # the driver's own fault, or what it is told before a session begins: words alone
+            if not isinstance(driver_error, psycopg.OperationalError):
+                return Fault.REFUSED
+            return Fault.CROWDED if _CROWDED.search(str(driver_error)) else Fault.LOST
         for prefix, fault in _FAULTS.items():
             if state.startswith(prefix):
                 return fault

@@ -23,7 +23,7 @@ from etl.warehouse import open_warehouse
 from etl.warehouse.schema import ensure_schema, migrate, revision_of, revisions
 from tests.acceptance.program import Program, fates, id_of, interviews_of, populate, wait_until
 from tests.load.house import House, body, made, workspace
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, url_of
 from tests.warehouse.mounts import make_read_only, small_disk
 
 PATIENT = {"timeout_seconds": 20, "deadline_seconds": 60}
@@ -157,14 +157,9 @@ def role(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
         admin.execute(f"DROP ROLE {name}")
 
 
-def _url_of(role: str, url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
-
-
 def _as_role(tmp_path: Path, url: str, role: str, api: StandIn) -> Program:
     populate(api, "acme", count=5)
-    program = Program(tmp_path, _url_of(role, url))
+    program = Program(tmp_path, url_of(role, url))
     program.configure(api.base_url, "acme", api=PATIENT)
     return program
 
@@ -219,7 +214,7 @@ def test_a_role_that_lacks_one_right(
     postgres_server: PostgresServer, postgres_url: str, role: str, missing: str
 ) -> None:
     _migrate_and_grant(postgres_server, postgres_url, role, "SELECT, INSERT, UPDATE, DELETE")
-    url = _url_of(role, postgres_url)
+    url = url_of(role, postgres_url)
     with (
         closing(open_warehouse(WarehouseSettings(url=Secret(url)))) as warehouse,
         postgres_server.connect(postgres_url) as admin,
@@ -246,7 +241,7 @@ def test_check_finds_the_rights_that_sync_will_miss(
 def test_a_role_that_owns_the_schema_may_migrate_it(
     postgres_server: PostgresServer, postgres_url: str, role: str
 ) -> None:
-    url = _url_of(role, postgres_url)
+    url = url_of(role, postgres_url)
     with (
         closing(open_warehouse(WarehouseSettings(url=Secret(url), schema="ours"))) as warehouse,
         postgres_server.connect(postgres_url) as admin,

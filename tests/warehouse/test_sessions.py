@@ -18,7 +18,7 @@ from etl.warehouse import open_warehouse
 from etl.warehouse.schema import ensure_schema, migrate
 from tests.acceptance.program import Program, populate, sync_here
 from tests.load.house import House, body, made, workspace
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, url_of
 
 _SETTINGS = {
     "an encoding that cannot hold all": "client_encoding = 'LATIN1'",
@@ -117,7 +117,7 @@ def test_time_limits_for_people_do_not_end_a_load(
 def test_sessions_that_ended_at_rest_are_replaced(
     postgres_server: PostgresServer, api: StandIn, program: Program, postgres_url: str
 ) -> None:
-    """As after a restart, a failover or `idle_session_timeout`: the daemon's next pass is none the worse."""
+    """As after a restart, a failover or `idle_session_timeout`: the next pass is none the worse."""
     populate(api, "acme", "beta", "gamma")
     program.warehouse_url = postgres_url
     program.configure(api.base_url, "acme", "beta", "gamma")
@@ -132,3 +132,27 @@ def test_sessions_that_ended_at_rest_are_replaced(
     assert ended[0] > 0
     assert [(report.status, report.error) for report in next(passes)] == [("succeeded", None)] * 3
     passes.close()
+
+
+def test_a_role_of_few_sessions(
+    postgres_server: PostgresServer, api: StandIn, program: Program, postgres_url: str
+) -> None:
+    names = [f"ws-{number}" for number in range(12)]
+    database = postgres_url.rpartition("/")[2]
+    role = f"few_{database}"
+    with postgres_server.connect() as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 5")
+        admin.execute(f"ALTER DATABASE {database} OWNER TO {role}")
+        program.warehouse_url = url_of(role, postgres_url)
+        populate(api, *names)
+        program.configure(api.base_url, *names, api={"concurrency": 2})  # as the README says: 2 × 2 + 1
+        assert program.sync().exit_code == 0
+        admin.execute(f"ALTER ROLE {role} CONNECTION LIMIT 1")
+        refused = program.sync()
+        assert refused.exit_code == 1
+        assert "too many connections" in refused.stderr
+        assert "lower api.concurrency" in refused.stderr
+        admin.execute(f"ALTER DATABASE {database} OWNER TO CURRENT_USER")
+        admin.execute(f"DROP OWNED BY {role}")
+        postgres_server.drop_database(postgres_url)
+        admin.execute(f"DROP ROLE {role}")
