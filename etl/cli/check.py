@@ -82,9 +82,9 @@ def _warehouse_findings(settings: Settings) -> Iterable[Finding]:
     from etl.warehouse import open_warehouse  # noqa: PLC0415
     from etl.warehouse.schema import (  # noqa: PLC0415
         Schema,
+        require_fit,
         require_head,
         require_rights,
-        require_unicode,
         revision_of,
         standing,
     )
@@ -95,7 +95,7 @@ def _warehouse_findings(settings: Settings) -> Iterable[Finding]:
             revision = None
             if warehouse.exists():
                 with warehouse.reading() as connection:
-                    require_unicode(warehouse, connection)
+                    require_fit(warehouse, connection)
                     revision = revision_of(connection)
                 yield _good(what, f"{warehouse.place} is reachable")
             else:

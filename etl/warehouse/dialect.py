@@ -63,8 +63,8 @@ class Dialect(Protocol):
     def columns(self, connection: Connection) -> dict[str, set[str]]:
         """The columns there are, by table."""
 
-    def narrow_encoding(self, connection: Connection) -> str:
-        """The database's encoding where it cannot hold every character; empty where it can."""
+    def obstacle(self, connection: Connection) -> tuple[str, str] | None:
+        """Why no warehouse can be in this database, and what to do about it; None where one can."""
 
     def may_write(self, connection: Connection) -> bool:
         """Whether the role may write what every sync writes."""

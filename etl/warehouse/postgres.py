@@ -35,7 +35,9 @@ _FAULTS = {
 # Of a server or a pooler that is full; in other languages it is taken for one that is not there.
 _CROWDED = re.compile("too many (connections|clients)|connection slots|no more connections")
 _CANCEL_SECONDS = 5.0
-_TRANSACTION_TIMEOUT_SINCE = 17_00_00  # the server's version
+# Versions as the server numbers them.
+_OLDEST = 13_00_00
+_TRANSACTION_TIMEOUT_SINCE = 17_00_00
 
 # The scratch tables' columns of bytes have the same names.
 _BINARY = frozenset(
@@ -210,10 +212,18 @@ class Postgres:
         tables = connection.exec_driver_sql(_COLUMNS)
         return {name: set(columns) for name, columns in tables}
 
-    def narrow_encoding(self, connection: Connection) -> str:
+    def obstacle(self, connection: Connection) -> tuple[str, str] | None:
         driver: Any = connection.connection.driver_connection
-        encoding: str = driver.info.parameter_status("server_encoding") or "UTF8"
-        return "" if encoding == "UTF8" else encoding
+        if driver.info.server_version < _OLDEST:
+            version = driver.info.parameter_status("server_version")
+            return f"is of Postgres {version}", "use Postgres 13 or newer"
+        encoding = driver.info.parameter_status("server_encoding")
+        if encoding not in (None, "UTF8"):
+            return (
+                f"is in {encoding}, which cannot hold every character",
+                "use a database that was created with ENCODING 'UTF8'",
+            )
+        return None
 
     def may_write(self, connection: Connection) -> bool:
         return bool(connection.exec_driver_sql(_MAY_WRITE).scalar_one())

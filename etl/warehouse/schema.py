@@ -75,7 +75,7 @@ def ensure_schema(warehouse: Warehouse, *, auto_migrate: bool) -> None:
     Raises SchemaNotAtHead with the command to run, WarehouseError.
     """
     with warehouse.reading() as connection:
-        require_unicode(warehouse, connection)
+        require_fit(warehouse, connection)
         revision = revision_of(connection)
         schema = standing(revision)
         wanting = schema is Schema.ABSENT or (schema is Schema.BEHIND and auto_migrate)
@@ -86,13 +86,11 @@ def ensure_schema(warehouse: Warehouse, *, auto_migrate: bool) -> None:
         migrate(warehouse)
 
 
-def require_unicode(warehouse: Warehouse, connection: Connection) -> None:
-    """Raise WarehouseError where the database cannot hold every character that an answer may."""
-    if encoding := warehouse.dialect.narrow_encoding(connection):
-        raise WarehouseError(
-            f"the encoding of {warehouse.place} is {encoding}, which cannot hold every character",
-            remedy="use a database that was created with ENCODING 'UTF8'",
-        )
+def require_fit(warehouse: Warehouse, connection: Connection) -> None:
+    """Raise WarehouseError where the database is none that a warehouse can be in."""
+    if obstacle := warehouse.dialect.obstacle(connection):
+        why, remedy = obstacle
+        raise WarehouseError(f"{warehouse.place} {why}", remedy=remedy)
 
 
 def require_rights(warehouse: Warehouse) -> None:
@@ -160,7 +158,7 @@ def migrating(warehouse: Warehouse) -> Iterator[Connection]:
     Looked for first: even where it exists, CREATE SCHEMA asks for rights that its owner need not have.
     """
     with warehouse.writing() as connection:
-        require_unicode(warehouse, connection)
+        require_fit(warehouse, connection)
         warehouse.dialect.lock_schema(connection)
         if warehouse.schema and not inspect(connection).has_schema(warehouse.schema):
             connection.execute(CreateSchema(warehouse.schema))

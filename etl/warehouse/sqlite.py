@@ -35,6 +35,7 @@ _FAULTS = {
     "SQLITE_PERM": Fault.UNREACHABLE,
     "SQLITE_CONSTRAINT": Fault.EXISTS,
 }
+_OLDEST = (3, 35)
 _ORDINARY_WAIT_SECONDS = 30
 _SLICE_SECONDS = 1.0
 
@@ -122,8 +123,13 @@ class Sqlite:
             found.setdefault(table, set()).add(column)
         return found
 
-    def narrow_encoding(self, connection: Connection) -> str:  # noqa: ARG002  # both that it knows are Unicode
-        return ""
+    def obstacle(self, connection: Connection) -> tuple[str, str] | None:  # noqa: ARG002  # it is the library's
+        if sqlite3.sqlite_version_info < _OLDEST:
+            return (
+                f"needs a newer SQLite than {sqlite3.sqlite_version}",
+                "use a Python with SQLite 3.35 or newer",
+            )
+        return None
 
     def may_write(self, connection: Connection) -> bool:
         """Whether the file may be written to: one that may not is opened for reading, and nothing is said."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from types import ModuleType
 
 import pytest
 from sqlalchemy import Connection
@@ -14,7 +15,7 @@ from etl.errors import WarehouseError
 from etl.secret import Secret
 from etl.standin import StandIn
 from etl.tables import interviews, interviews_history, rejected_rows, workspaces
-from etl.warehouse import open_warehouse
+from etl.warehouse import open_warehouse, postgres, sqlite
 from etl.warehouse.schema import ensure_schema, migrate
 from tests.acceptance.program import Program, populate, sync_here
 from tests.load.house import House, body, made, workspace
@@ -70,7 +71,7 @@ def test_a_database_that_cannot_hold_every_character_is_refused(
     url = postgres_server.url(name)
     try:
         with closing(open_warehouse(WarehouseSettings(url=Secret(url)))) as warehouse:
-            with pytest.raises(WarehouseError, match=f"is {encoding}, which .* ENCODING 'UTF8'"):
+            with pytest.raises(WarehouseError, match=f"is in {encoding}, which .* ENCODING 'UTF8'"):
                 migrate(warehouse)
             with pytest.raises(WarehouseError, match=encoding):
                 ensure_schema(warehouse, auto_migrate=False)
@@ -79,9 +80,28 @@ def test_a_database_that_cannot_hold_every_character_is_refused(
         program.configure(api.base_url, "acme")
         check = program.run("check")
         assert check.exit_code == 3
-        assert "FAIL  warehouse: the encoding of postgresql://127.0.0.1" in check.stdout
+        assert f"FAIL  warehouse: postgresql://{url.rpartition('@')[2]} is in {encoding}" in check.stdout
     finally:
         postgres_server.drop_database(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "of"),
+    [
+        ("sqlite_url", (sqlite, (99, 0))),
+        pytest.param("postgres_url", (postgres, 99_00_00), marks=pytest.mark.postgres),
+    ],
+)
+def test_a_database_that_is_too_old_is_refused(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, url: str, of: tuple[ModuleType, object]
+) -> None:
+    module, oldest = of
+    monkeypatch.setattr(module, "_OLDEST", oldest)
+    settings = WarehouseSettings(url=Secret(request.getfixturevalue(url)))
+    with closing(open_warehouse(settings)) as warehouse:
+        for refused in (migrate, lambda warehouse: ensure_schema(warehouse, auto_migrate=False)):
+            with pytest.raises(WarehouseError, match="or newer"):
+                refused(warehouse)
 
 
 @pytest.fixture
