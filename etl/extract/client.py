@@ -66,7 +66,7 @@ class Downloads:
         self._api = api
         self._free = asyncio.Semaphore(api.concurrency)
         self._idle: list[httpx.AsyncClient] = []
-        self._verify: ssl.SSLContext | bool | None = None
+        self._verify: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,9 +92,7 @@ class Downloads:
         try:
             if self._verify is None:
                 # No certificates to load where none will be shown (base_url is then a loopback address).
-                self._verify = (
-                    httpx.create_ssl_context() if self._api.base_url.startswith("https:") else False
-                )
+                self._verify = httpx.create_ssl_context(verify=self._api.base_url.startswith("https:"))
             return httpx.AsyncClient(
                 headers={"Accept": "application/json", "User-Agent": f"ontora-etl/{__version__}"},
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
