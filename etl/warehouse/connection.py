@@ -119,7 +119,7 @@ _REMEDIES = {
     Fault.LOCKED: "another session holds a lock: let it finish, or end it",
     Fault.FULL: "make room on the warehouse's disk",
     Fault.LOST: "check that the server runs and that warehouse.url is right",
-    Fault.CROWDED: "let the role have more sessions, or lower api.concurrency (each of it may take two)",
+    Fault.CROWDED: "let the role have more sessions, or lower api.concurrency: a sync takes two for each",
     Fault.CONFLICT: "the next run tries again",
     Fault.EXISTS: "the next run tries again",
     Fault.UNREACHABLE: "check warehouse.url, the folder and its rights",

@@ -96,7 +96,8 @@ def _begin(engine: Engine, **settings: str) -> str:
     if schema := engine.get_execution_options()["schema"]:  # a plain identifier: the configuration saw to it
         settings["search_path"] = f'"{schema}"'
     calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
-    return f"BEGIN; SELECT {', '.join(calls)}"  # each SET LOCAL would be answered by itself
+    # In one SELECT: each SET LOCAL would be answered by itself.
+    return f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {', '.join(calls)}"
 
 
 def _no_limits(driver: Any) -> dict[str, str]:
@@ -181,7 +182,7 @@ class Postgres:
     @contextmanager
     def lock(self, engine: Engine, workspace_id: UUID) -> Iterator[bool]:
         # Bound to an open transaction rather than to the session: so it also holds, and also ends, behind
-        # a pooler that shares sessions. Read committed: idle, it holds back no vacuum.
+        # a pooler that shares sessions. Idle, it holds back no vacuum: that is why it is read committed.
         # Straight to the driver: begun and locked in one round trip, which many small syncs notice.
         pooled = engine.raw_connection()
         driver: Any = pooled.driver_connection

@@ -134,6 +134,17 @@ def test_time_limits_for_people_do_not_end_a_load(
             assert (is_ours, is_theirs) == (True, False)
 
 
+def test_a_lock_holds_back_no_vacuum(postgres_server: PostgresServer, house: House) -> None:
+    _set(postgres_server, house.url, "default_transaction_isolation = 'repeatable read'")
+    house.warehouse.close()
+    with house.warehouse.locked(workspace().id), postgres_server.connect(house.url) as beside:
+        sessions = beside.execute(
+            "SELECT state, backend_xmin FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchall()
+    assert sessions == [("idle in transaction", None)]
+
+
 def test_sessions_that_ended_at_rest_are_replaced(
     postgres_server: PostgresServer, api: StandIn, program: Program, postgres_url: str
 ) -> None:
