@@ -86,7 +86,7 @@ _COLUMNS = """
 """
 
 
-def _begin(engine: Engine, **settings: str) -> str:
+def _begin(engine: Engine, mode: str = "", **settings: str) -> str:
     """How a transaction begins, and with which settings, in words to which more can be added.
 
     All in one round trip. The settings are local, not start-up options: a pooler passes them on, and nothing
@@ -97,7 +97,7 @@ def _begin(engine: Engine, **settings: str) -> str:
         settings["search_path"] = f'"{schema}"'
     calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
     # In one SELECT: each SET LOCAL would be answered by itself.
-    return f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {', '.join(calls)}"
+    return f"BEGIN {mode}; SELECT {', '.join(calls)}"
 
 
 def _no_limits(driver: Any) -> dict[str, str]:
@@ -182,13 +182,14 @@ class Postgres:
     @contextmanager
     def lock(self, engine: Engine, workspace_id: UUID) -> Iterator[bool]:
         # Bound to an open transaction rather than to the session: so it also holds, and also ends, behind
-        # a pooler that shares sessions. Idle, it holds back no vacuum: that is why it is read committed.
+        # a pooler that shares sessions. Read committed: idle, it holds back no vacuum.
         # Straight to the driver: begun and locked in one round trip, which many small syncs notice.
         pooled = engine.raw_connection()
         driver: Any = pooled.driver_connection
         try:
+            begin = _begin(engine, "ISOLATION LEVEL READ COMMITTED", **_no_limits(driver))
             answers = driver.execute(
-                f"{_begin(engine, **_no_limits(driver))}; SELECT pg_try_advisory_xact_lock(hashtextextended("
+                f"{begin}; SELECT pg_try_advisory_xact_lock(hashtextextended("
                 f"'ontora-etl sync ' || current_schema() || ' {workspace_id}', 0))"
             )
             while answers.nextset():
