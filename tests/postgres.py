@@ -189,11 +189,12 @@ class PostgresServer:
         url = database_or_url if "://" in database_or_url else self.url(database_or_url)
         return psycopg.connect(url, **{"autocommit": True, **options})
 
-    def create_database(self) -> str:
-        """Create an empty database under a name of its own; its URL."""
+    def create_database(self, options: str = "") -> str:
+        """Create an empty database under a name of its own, by options of CREATE DATABASE; its URL."""
         name = f"etl_test_{secrets.token_hex(8)}"
         with psycopg.connect(self._admin_url, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+            create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ").format(sql.Identifier(name))
+            connection.execute(create.as_bytes(connection) + options.encode())
         return self.url(name)
 
     def drop_database(self, url: str) -> None:

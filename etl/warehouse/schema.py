@@ -115,6 +115,7 @@ def require_head(warehouse: Warehouse) -> None:
     if not warehouse.exists():
         raise _no_warehouse(warehouse)
     with warehouse.reading() as connection:
+        require_fit(warehouse, connection)
         _require_head(warehouse, connection, revision_of(connection))
 
 

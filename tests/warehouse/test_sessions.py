@@ -63,12 +63,7 @@ def test_what_a_database_is_set_to_changes_nothing(
 def test_a_database_that_cannot_hold_every_character_is_refused(
     postgres_server: PostgresServer, api: StandIn, program: Program, encoding: str
 ) -> None:
-    name = f"etl_test_{encoding.lower()}"
-    with postgres_server.connect() as admin:
-        admin.execute(
-            f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
-        )
-    url = postgres_server.url(name)
+    url = postgres_server.create_database(f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
     try:
         with closing(open_warehouse(WarehouseSettings(url=Secret(url)))) as warehouse:
             with pytest.raises(WarehouseError, match=f"is in {encoding}, which .* ENCODING 'UTF8'"):
@@ -81,6 +76,9 @@ def test_a_database_that_cannot_hold_every_character_is_refused(
         check = program.run("check")
         assert check.exit_code == 3
         assert f"FAIL  warehouse: postgresql://{url.rpartition('@')[2]} is in {encoding}" in check.stdout
+        for command in ("sync", "status"):
+            refused = program.run(command)
+            assert (refused.exit_code, f"is in {encoding}" in refused.stderr) == (3, True)
     finally:
         postgres_server.drop_database(url)
 
