@@ -150,7 +150,7 @@ def test_sighup_adds_removes_and_reschedules(rig: Rig) -> None:
     rig.signal(signal.SIGHUP)
     wait_until(lambda: "configuration read again" in rig.log)
     wait_until(rig.succeeded("initech"))
-    time.sleep(0.5)
+    wait_until(lambda: all(run.status != "running" for run in rig.runs()))  # those of the old schedule
     before = len(rig.runs())
     time.sleep(1.5)
     assert len(rig.runs()) == before
