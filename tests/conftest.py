@@ -11,21 +11,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres import PostgresServer, private_server, shared_server
+from tests.postgres import Kit, PostgresServer, a_kit, private_server, shared_server
 from tests.receiver import Receiver, a_receiver
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_kit() -> Iterator[Kit]:
+    """What the servers of this test process are made of."""
+    with a_kit() as kit:
+        yield kit
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     """The server of this test process. Do not stop it: that is what `own_postgres` is for."""
-    with shared_server() as server:
+    with shared_server(lambda: request.getfixturevalue("postgres_kit")) as server:
         yield server
 
 
 @pytest.fixture
-def own_postgres() -> Iterator[PostgresServer]:
+def own_postgres(postgres_kit: Kit) -> Iterator[PostgresServer]:
     """A server for this test alone, to stop, crash and start again. It writes through to the disk."""
-    with private_server(fsync=True) as server:
+    with private_server(postgres_kit, fsync=True) as server:
         yield server
 
 
