@@ -6,11 +6,17 @@ package: a test says `from tests.postgres import PostgresServer`.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from etl.config import Warehouse as WarehouseSettings
+from etl.secret import Secret
+from etl.warehouse import open_warehouse
+from etl.warehouse.schema import migrate
 from tests.postgres import Kit, PostgresServer, a_kit, private_server, shared_server
 from tests.receiver import Receiver, a_receiver
 
@@ -52,8 +58,50 @@ def sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def warehouse_url(request: pytest.FixtureRequest) -> str:
-    """An empty warehouse, once of each kind."""
+    """A database in which no migration has run, once of each kind."""
     url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "warehouse.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
+    url = postgres_server.create_database()
+    _migrate(url)
+    yield url
+    postgres_server.drop_database(url)
+
+
+def _migrate(url: str) -> None:
+    with closing(open_warehouse(WarehouseSettings(Secret(url)))) as warehouse:
+        migrate(warehouse)
+
+
+@pytest.fixture
+def sqlite_at_head(_sqlite_template: Path, tmp_path: Path) -> str:
+    """An empty SQLite warehouse at head: copied, for to migrate one takes longer than most tests."""
+    path = shutil.copyfile(_sqlite_template, tmp_path / "warehouse.db")
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_at_head(_postgres_template: str, postgres_server: PostgresServer) -> Iterator[str]:
+    """An empty Postgres warehouse at head."""
+    url = postgres_server.create_database(template=_postgres_template)
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def warehouse_at_head(request: pytest.FixtureRequest) -> str:
+    """An empty warehouse at head, once of each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_at_head")
     return url
 
 

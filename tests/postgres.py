@@ -191,6 +191,10 @@ def url_of(role: str, url: str) -> str:
     return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
 
 
+def _database_of(url: str) -> str:
+    return urlsplit(url).path.lstrip("/")
+
+
 class PostgresServer:
     """A running server. One that a URL names is others': it cannot be stopped."""
 
@@ -212,17 +216,21 @@ class PostgresServer:
         url = database_or_url if "://" in database_or_url else self.url(database_or_url)
         return psycopg.connect(url, **{"autocommit": True, **options})
 
-    def create_database(self, options: str = "") -> str:
-        """Create an empty database under a name of its own, by options of CREATE DATABASE; its URL."""
+    def create_database(self, options: str = "", *, template: str = "") -> str:
+        """Create a database under a name of its own, by options of CREATE DATABASE; its URL.
+
+        It is empty, or as the database of the URL `template` is, which nobody may be using.
+        """
         name = f"etl_test_{secrets.token_hex(8)}"
+        model = sql.Identifier(_database_of(template) if template else "template0")
         with psycopg.connect(self._admin_url, autocommit=True) as connection:
-            create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ").format(sql.Identifier(name))
+            create = sql.SQL("CREATE DATABASE {} TEMPLATE {} ").format(sql.Identifier(name), model)
             connection.execute(create.as_bytes(connection) + options.encode())
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
         """Drop a database, its sessions with it."""
-        name = sql.Identifier(urlsplit(url).path.lstrip("/"))
+        name = sql.Identifier(_database_of(url))
         with psycopg.connect(self._admin_url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 

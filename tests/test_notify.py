@@ -91,8 +91,8 @@ class Passes:
 
 
 @pytest.fixture
-def passes(warehouse_url: str, receiver: Receiver) -> Passes:
-    return Passes(warehouse_url, receiver)
+def passes(warehouse_at_head: str, receiver: Receiver) -> Passes:
+    return Passes(warehouse_at_head, receiver)
 
 
 def test_failures_are_told_once_and_so_is_recovery(passes: Passes) -> None:

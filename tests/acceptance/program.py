@@ -215,7 +215,7 @@ class Program:
         """Files that the program left in TMPDIR, and locks beside the database."""
         return [path.name for path in (*self.temporary.rglob("*"), *self.folder.glob("*.lock"))]
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Kill what still runs."""
         for running in self._started:
             running.end()

@@ -145,7 +145,7 @@ def second(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             else:
                 api.always(id_of(name), body)
         yield Second(program, before, program.sync())
-    program.end()
+    program.close()
     if server:
         server.drop_database(url)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import tomllib
@@ -32,14 +33,28 @@ _BAD_ROW = {"contact_count": "twelve"}
 
 
 @pytest.fixture
-def synced(api: StandIn, program: Program) -> Program:
+def synced(api: StandIn, program: Program, synced_once: Path) -> Program:
     """Two workspaces, synced once; one row of acme was rejected."""
+    _set_up(api, program)
+    shutil.copyfile(synced_once, program.folder / "warehouse.db")
+    return program
+
+
+@pytest.fixture(scope="module")
+def synced_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The warehouse of `synced`, to copy."""
+    program = Program(tmp_path_factory.mktemp("synced"))
+    with StandIn() as api:
+        _set_up(api, program)
+        assert program.sync().exit_code == 0
+    return program.folder / "warehouse.db"
+
+
+def _set_up(api: StandIn, program: Program) -> None:
     populate(api, "acme", "globex")
     good, bad = interviews_of("acme", 6)[:5], interviews_of("acme", 6)[5] | _BAD_ROW
     api.set_interviews(id_of("acme"), [*good, bad])
     program.configure(api.base_url, "acme", "globex")
-    assert program.sync().exit_code == 0
-    return program
 
 
 def _table(stdout: str) -> list[dict[str, str]]:
@@ -100,16 +115,16 @@ def test_init_writes_a_configuration_and_never_overwrites(program: Program) -> N
     assert written.read_text() == "mine"
 
 
-def test_init_writes_where_it_is_told_and_what_it_writes_works(api: StandIn, program: Program) -> None:
+def test_init_writes_where_it_is_told_and_what_it_writes_works(api: StandIn, new_program: Program) -> None:
     populate(api, "acme")
-    assert program.run("init", "deep/er/mine.toml").exit_code == 0
-    written = program.folder / "deep" / "er" / "mine.toml"
+    assert new_program.run("init", "deep/er/mine.toml").exit_code == 0
+    written = new_program.folder / "deep" / "er" / "mine.toml"
     text = written.read_text().replace("9eed4812-253d-59ff-9b47-82190ea2ccf9", id_of("acme"))
     written.write_text(text)
-    program.configure("http://127.0.0.1:1", "acme")  # for its key
+    new_program.configure("http://127.0.0.1:1", "acme")  # for its key
     env = {"ONTORA_ETL_API_BASE_URL": api.base_url, "ONTORA_ETL_CONFIG": str(written)}
-    assert program.run("check", env=env).exit_code == 0
-    assert program.run("sync", env=env).exit_code == 0
+    assert new_program.run("check", env=env).exit_code == 0
+    assert new_program.run("sync", env=env).exit_code == 0
 
 
 def test_init_where_nothing_can_be_written(program: Program) -> None:
@@ -133,13 +148,13 @@ def test_check_of_what_is_in_place(synced: Program) -> None:
     assert sorted(path.name for path in synced.folder.glob("warehouse.db*")) == ["warehouse.db"]
 
 
-def test_check_changes_nothing(api: StandIn, program: Program) -> None:
+def test_check_changes_nothing(api: StandIn, new_program: Program) -> None:
     populate(api, "acme")
-    program.configure(api.base_url, "acme")
-    done = program.run("check")
+    new_program.configure(api.base_url, "acme")
+    done = new_program.run("check")
     assert done.exit_code == 0
     assert "schema: empty: the first sync will migrate it" in done.stdout
-    assert not (program.folder / "warehouse.db").exists()
+    assert not (new_program.folder / "warehouse.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -175,19 +190,19 @@ def test_check_names_what_is_not_in_place(
 # --- migrate ---
 
 
-def test_migrate_goes_up_and_down_and_says_so(either: Program, api: StandIn) -> None:
-    either.configure(api.base_url, "acme")
-    del either.environ[variable_of("acme")]  # no key is needed
-    assert "from nothing to 0001" in either.run("migrate", "--to", "1").stdout
-    done = either.run("sync", env={variable_of("acme"): "ont_x"})
+def test_migrate_goes_up_and_down_and_says_so(new_either: Program, api: StandIn) -> None:
+    new_either.configure(api.base_url, "acme")
+    del new_either.environ[variable_of("acme")]  # no key is needed
+    assert "from nothing to 0001" in new_either.run("migrate", "--to", "1").stdout
+    done = new_either.run("sync", env={variable_of("acme"): "ont_x"})
     assert (done.exit_code, done.stdout) == (3, "")
     assert "run: ontora-etl migrate" in done.stderr
-    up = either.run("migrate")
+    up = new_either.run("migrate")
     assert "from 0001 to " in up.stdout
-    again = either.run("migrate")
+    again = new_either.run("migrate")
     assert (again.exit_code, "is at" in again.stdout) == (0, True)
-    assert "to base" in either.run("migrate", "--to", "base").stdout
-    unknown = either.run("migrate", "--to", "9999")
+    assert "to base" in new_either.run("migrate", "--to", "base").stdout
+    unknown = new_either.run("migrate", "--to", "9999")
     assert (unknown.exit_code, unknown.stdout) == (2, "")
     assert "no revision 9999" in unknown.stderr
     assert api.requests == []
@@ -212,36 +227,36 @@ def test_migrate_drops_no_history_unless_told_to(either: Program, api: StandIn) 
     assert either.rows("SELECT count(*) FROM interviews_history") == [(0,)]
 
 
-def test_migrate_sql_prints_the_ddl_and_touches_nothing(either: Program, api: StandIn) -> None:
-    either.configure(api.base_url, "acme")
-    done = either.run("migrate", "--sql")
+def test_migrate_sql_prints_the_ddl_and_touches_nothing(new_either: Program, api: StandIn) -> None:
+    new_either.configure(api.base_url, "acme")
+    done = new_either.run("migrate", "--sql")
     assert (done.exit_code, done.stderr) == (0, "")
     assert set(re.findall(r"CREATE TABLE (\w+)", done.stdout)) >= _CONTRACT_TABLES
-    if either.warehouse_url.startswith("sqlite"):
-        assert not (either.folder / "warehouse.db").exists()
+    if new_either.warehouse_url.startswith("sqlite"):
+        assert not (new_either.folder / "warehouse.db").exists()
         with closing(sqlite3.connect(":memory:")) as database:
             database.executescript(done.stdout)
             assert database.execute("SELECT count(*) FROM interviews_current").fetchone() == (0,)
     else:
-        assert either.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
+        assert new_either.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
 
 
-def test_migrate_sql_prints_only_what_is_left(either: Program, api: StandIn) -> None:
-    either.configure(api.base_url, "acme")
-    either.run("migrate", "--to", "2")
-    done = either.run("migrate", "--sql")
+def test_migrate_sql_prints_only_what_is_left(new_either: Program, api: StandIn) -> None:
+    new_either.configure(api.base_url, "acme")
+    new_either.run("migrate", "--to", "2")
+    done = new_either.run("migrate", "--sql")
     assert (done.exit_code, done.stderr) == (0, "")
     assert re.findall(r"CREATE TABLE (\w+)", done.stdout) == [
         "interview_digests",
         "webhook_deliveries",
         "notices",
     ]
-    down = either.run("migrate", "--to", "1", "--sql")
+    down = new_either.run("migrate", "--to", "1", "--sql")
     assert (down.exit_code, down.stderr) == (0, "")
     assert re.findall(r"(?:CREATE|DROP) TABLE .*", down.stdout) == ["DROP TABLE interviews_history;"]
-    assert either.rows("SELECT version_num FROM alembic_version") == [("0002",)]
-    either.run("migrate")
-    done = either.run("migrate", "--sql")
+    assert new_either.rows("SELECT version_num FROM alembic_version") == [("0002",)]
+    new_either.run("migrate")
+    done = new_either.run("migrate", "--sql")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "already" in done.stderr
 
@@ -300,12 +315,14 @@ def test_status_of_a_workspace_that_is_no_longer_configured(api: StandIn, synced
 
 
 @pytest.mark.parametrize("command", ["status", "runs", "rejects"])
-def test_a_warehouse_that_was_never_migrated_is_exit_3(api: StandIn, program: Program, command: str) -> None:
-    program.configure(api.base_url, "acme")
-    done = program.run(command)
+def test_a_warehouse_that_was_never_migrated_is_exit_3(
+    api: StandIn, new_program: Program, command: str
+) -> None:
+    new_program.configure(api.base_url, "acme")
+    done = new_program.run(command)
     assert (done.exit_code, done.stdout) == (3, "")
     assert "ontora-etl migrate" in done.stderr
-    assert not (program.folder / "warehouse.db").exists()  # perhaps the path was mistyped
+    assert not (new_program.folder / "warehouse.db").exists()  # perhaps the path was mistyped
 
 
 def test_runs(synced: Program) -> None:

@@ -71,8 +71,10 @@ def test_run_longer_than_its_grace_is_interrupted(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("delay_seconds", [0.1, 0.3])
-def test_sigterm_in_mid_load_leaves_nothing_half(rig: Rig, warehouse_url: str, delay_seconds: float) -> None:
-    rig.url = warehouse_url
+def test_sigterm_in_mid_load_leaves_nothing_half(
+    rig: Rig, warehouse_at_head: str, delay_seconds: float
+) -> None:
+    rig.url = warehouse_at_head
     rig.sections = '[sync]\nschedule = "every 1s"\n[run]\ngrace_seconds = 0\n'
     rig.add("acme", count=6000)
     rig.start()

@@ -185,7 +185,7 @@ def storm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storm]:
         started = time.monotonic()
         done = program.sync()
         yield Storm(before, done, program, api, elsewhere, time.monotonic() - started, until)
-    program.end()
+    program.close()
 
 
 @pytest.mark.parametrize("name", FAILS)

@@ -54,10 +54,10 @@ def _serve(api: StandIn, program: Program, body: bytes, workspace_id: str) -> No
 # --- what it says ---
 
 
-def test_json_is_exactly_as_in_the_contract(api: StandIn, either: Program) -> None:
+def test_json_is_exactly_as_in_the_contract(api: StandIn, new_either: Program) -> None:
     populate(api, "acme", "globex")
-    either.configure(api.base_url, "acme", "globex")
-    done = either.sync()
+    new_either.configure(api.base_url, "acme", "globex")
+    done = new_either.sync()
     assert (done.exit_code, done.stderr) == (0, "")
     assert list(done.json) == ["status", "workspaces"]
     assert done.json["status"] == "succeeded"
@@ -135,17 +135,17 @@ def test_dry_run_shows_the_changes_and_writes_nothing(api: StandIn, either: Prog
     assert fates(either.sync().workspace("acme")) == fates(entry)
 
 
-def test_dry_run_of_a_new_warehouse_does_not_even_migrate_it(api: StandIn, either: Program) -> None:
+def test_dry_run_of_a_new_warehouse_does_not_even_migrate_it(api: StandIn, new_either: Program) -> None:
     populate(api, "acme")
-    either.configure(api.base_url, "acme")
-    done = either.sync("--dry-run")
+    new_either.configure(api.base_url, "acme")
+    done = new_either.sync("--dry-run")
     assert (done.exit_code, done.stdout) == (3, "")
     assert "ontora-etl migrate" in done.stderr
     assert api.requests == []
-    either.run("migrate")
-    entry = either.sync("--dry-run").workspace("acme")
+    new_either.run("migrate")
+    entry = new_either.sync("--dry-run").workspace("acme")
     assert fates(entry) == {"received": 5, "inserted": 5}
-    assert either.rows("SELECT count(*) FROM workspaces") == [(0,)]
+    assert new_either.rows("SELECT count(*) FROM workspaces") == [(0,)]
 
 
 def test_dry_run_names_what_a_held_delete_is_about(api: StandIn, either: Program) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from rich.console import Console
@@ -32,19 +34,21 @@ def test_what_is_a_terminal_is_so_for_rich_too(
     assert is_terminal(stream) == Console(file=stream).is_terminal
 
 
-@pytest.fixture
-def synced(api: StandIn, program: Program) -> Program:
-    """Three runs of two workspaces, with something in nearly every column."""
-    populate(api, "acme", _LONG_NAME, count=6)
-    program.configure(api.base_url, "acme", _LONG_NAME)
-    program.sync()
-    first, second, *rest = interviews_of("acme", 6)
-    updated = first | {"status": "archived", "updated_at": "2027-01-01T00:00:00Z"}
-    api.set_interviews(id_of("acme"), [updated, second | {"contact_count": "twelve"}, *rest[:-1], rest[0]])
-    program.sync()
-    api.set_key(id_of(_LONG_NAME), "another")
-    assert program.sync().exit_code == 1
-    return program
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """Three runs of two workspaces, with something in nearly every column. Only to be read."""
+    with StandIn() as api, closing(Program(tmp_path_factory.mktemp("synced"))) as program:
+        populate(api, "acme", _LONG_NAME, count=6)
+        program.configure(api.base_url, "acme", _LONG_NAME)
+        program.sync()
+        first, second, *rest = interviews_of("acme", 6)
+        updated = first | {"status": "archived", "updated_at": "2027-01-01T00:00:00Z"}
+        bad = second | {"contact_count": "twelve"}
+        api.set_interviews(id_of("acme"), [updated, bad, *rest[:-1], rest[0]])
+        program.sync()
+        api.set_key(id_of(_LONG_NAME), "another")
+        assert program.sync().exit_code == 1
+        yield program
 
 
 @pytest.mark.parametrize("columns", [80, 120])

@@ -308,9 +308,9 @@ assert set(CONTENT_COLUMNS) == {*FIELD_NAMES, "_extra", "_row_hash"}
 
 
 @pytest.fixture
-def machine(sqlite_url: str, postgres_url: str) -> Iterator[type[Warehouses]]:
+def machine(sqlite_at_head: str, postgres_at_head: str) -> Iterator[type[Warehouses]]:
     """The machine, on two new warehouses."""
-    houses = (House(sqlite_url), House(postgres_url))
+    houses = (House(sqlite_at_head), House(postgres_at_head))
     with StandIn() as standin:
         for name in WORKSPACES:
             standin.add_workspace(name, key=_KEY)

@@ -12,9 +12,9 @@ from tests.queries.twins import Twins, tell_story, twin_warehouses
 
 
 @pytest.fixture
-def twins(sqlite_url: str, postgres_url: str) -> Iterator[Twins]:
+def twins(sqlite_at_head: str, postgres_at_head: str) -> Iterator[Twins]:
     """Both warehouses, empty."""
-    with twin_warehouses(sqlite_url, postgres_url) as pair:
+    with twin_warehouses(sqlite_at_head, postgres_at_head) as pair:
         yield pair
 
 

@@ -27,7 +27,7 @@ from etl.stop import Stop
 from etl.sync import Options, Report
 from etl.sync.one import Walk, sync_workspace
 from etl.warehouse import Warehouse, open_warehouse
-from etl.warehouse.schema import migrate
+from etl.warehouse.schema import ensure_schema
 
 _NAMESPACE = UUID("5a3c2ad5-1f3e-4c58-9d0e-3a86d34a7b11")
 _KEY = "ont_live_twins"
@@ -184,7 +184,7 @@ def _text(instant: datetime) -> str:
 
 def _open(url: str) -> Warehouse:
     warehouse = open_warehouse(WarehouseSettings(url=Secret(url)))
-    migrate(warehouse)
+    ensure_schema(warehouse, auto_migrate=False)
     return warehouse
 
 

@@ -12,8 +12,8 @@ from tests.serve.stage import FakeDaemon, Stage, a_daemon, serving
 
 
 @pytest.fixture
-def daemon(sqlite_url: str) -> Iterator[FakeDaemon]:
-    with a_daemon(sqlite_url) as fake:
+def daemon(sqlite_at_head: str) -> Iterator[FakeDaemon]:
+    with a_daemon(sqlite_at_head) as fake:
         yield fake
 
 

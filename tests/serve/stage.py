@@ -26,7 +26,7 @@ from etl.streak import Streak
 from etl.sync.report import Report
 from etl.tables import interviews, interviews_history, sync_runs, workspaces
 from etl.warehouse import Warehouse, open_warehouse
-from etl.warehouse.schema import migrate
+from etl.warehouse.schema import ensure_schema
 
 NAMESPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 SECRET = "whsec_4f1c0d9be2"
@@ -106,7 +106,7 @@ def settings_of(url: str, *members: Workspace) -> Settings:
 def a_daemon(url: str, *members: Workspace) -> Iterator[FakeDaemon]:
     settings = settings_of(url, *members)
     warehouse = open_warehouse(settings.warehouse)
-    migrate(warehouse)
+    ensure_schema(warehouse, auto_migrate=False)
     try:
         yield FakeDaemon(settings, warehouse)
     finally:

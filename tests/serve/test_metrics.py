@@ -113,9 +113,9 @@ def test_how_the_workspaces_stand(scene: Stage) -> None:
     assert ("ontora_etl_last_success_age_seconds", frozenset({("workspace", "zorg")})) not in samples
 
 
-def test_names_that_would_break_the_format_are_escaped(sqlite_url: str) -> None:
+def test_names_that_would_break_the_format_are_escaped(sqlite_at_head: str) -> None:
     odd = workspace('quote " backslash \\ line\nend')
-    with a_daemon(sqlite_url, odd) as daemon:
+    with a_daemon(sqlite_at_head, odd) as daemon:
         put_workspace(daemon.warehouse, odd)
         with serving(daemon) as stage:
             assert value(scrape(stage), "held_deletes", workspace=odd.name) == 0

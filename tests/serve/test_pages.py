@@ -104,9 +104,9 @@ def test_every_link_leads_somewhere(scene: Stage, owner: object) -> None:
     assert "<h1" in page(scene, f"/workspaces/{quote(name, safe='')}")
 
 
-def test_a_name_that_another_workspace_has_now_is_that_ones(sqlite_url: str) -> None:
+def test_a_name_that_another_workspace_has_now_is_that_ones(sqlite_at_head: str) -> None:
     old = replace(ACME, id=uuid4())
-    with a_daemon(sqlite_url) as daemon:
+    with a_daemon(sqlite_at_head) as daemon:
         put_workspace(daemon.warehouse, old)
         put_workspace(daemon.warehouse, ACME)
         daemon.running["acme"] = 0.0
@@ -332,10 +332,10 @@ def test_where_it_cannot_listen_it_says_so(daemon: FakeDaemon, address: str) -> 
 DAY = timedelta(days=1)
 
 
-def test_the_past_is_what_it_was(warehouse_url: str) -> None:
+def test_the_past_is_what_it_was(warehouse_at_head: str) -> None:
     now = datetime(2026, 3, 31, 12, tzinfo=UTC)
     begin = now - 30 * DAY
-    with a_daemon(warehouse_url) as daemon:
+    with a_daemon(warehouse_at_head) as daemon:
         place = daemon.warehouse
         put_version(place, ACME, 1, "draft", begin, begin + 10 * DAY)
         put_interview(place, ACME, 1, "active", begin + 10 * DAY)

@@ -184,10 +184,10 @@ def test_one_sent_again_is_not_heeded_again(stage: Stage) -> None:
     assert counted(stage, "replayed") == 6
 
 
-def test_one_heard_before_a_restart_is_known_after_it(warehouse_url: str) -> None:
+def test_one_heard_before_a_restart_is_known_after_it(warehouse_at_head: str) -> None:
     body = body_of()
     headers = headers_for(body)
-    with a_daemon(warehouse_url) as daemon:
+    with a_daemon(warehouse_at_head) as daemon:
         with serving(daemon) as stage, stage.client() as client:
             assert client.post("/webhooks/acme", content=body, headers=headers).status_code == 202
         with serving(daemon) as stage, stage.client() as client:

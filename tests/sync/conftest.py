@@ -1,5 +1,5 @@
 """Whole passes start from what acceptance tests start from."""
 
-from tests.acceptance.conftest import api, either, program
+from tests.acceptance.conftest import api, either, new_either, new_program, program
 
-__all__ = ["api", "either", "program"]
+__all__ = ["api", "either", "new_either", "new_program", "program"]

@@ -23,7 +23,6 @@ PATIENT = {"timeout_seconds": 20, "deadline_seconds": 60}
 def test_two_syncs_at_once(either: Program, api: StandIn) -> None:
     populate(api, "acme", "beta", count=40)
     either.configure(api.base_url, "acme", "beta", api=PATIENT)
-    either.run("migrate")
     for name in ("acme", "beta"):
         api.script(id_of(name), Latency(1))
     first = either.start("sync", "--json")
@@ -45,7 +44,6 @@ def test_two_syncs_at_once(either: Program, api: StandIn) -> None:
 def test_two_syncs_of_different_workspaces_at_once_both_work(either: Program, api: StandIn) -> None:
     populate(api, "acme", "beta", count=40)
     either.configure(api.base_url, "acme", "beta", api=PATIENT)
-    either.run("migrate")
     both = [either.start("sync", "--json", name) for name in ("acme", "beta")]
     for running in both:
         done = running.wait()
@@ -53,10 +51,10 @@ def test_two_syncs_of_different_workspaces_at_once_both_work(either: Program, ap
     assert either.rows("SELECT count(*) FROM interviews") == [(80,)]
 
 
-def test_two_first_syncs_at_once_migrate_once(either: Program, api: StandIn) -> None:
+def test_two_first_syncs_at_once_migrate_once(new_either: Program, api: StandIn) -> None:
     populate(api, "acme")
-    either.configure(api.base_url, "acme", api=PATIENT)
-    both = [either.start("sync", "--json") for _ in range(2)]
+    new_either.configure(api.base_url, "acme", api=PATIENT)
+    both = [new_either.start("sync", "--json") for _ in range(2)]
     statuses = set()
     for running in both:
         done = running.wait()
@@ -64,30 +62,30 @@ def test_two_first_syncs_at_once_migrate_once(either: Program, api: StandIn) -> 
         statuses.add(done.workspace("acme")["status"])
     assert "succeeded" in statuses
     assert statuses <= {"succeeded", "skipped"}
-    assert either.rows("SELECT count(*) FROM interviews") == [(5,)]
+    assert new_either.rows("SELECT count(*) FROM interviews") == [(5,)]
 
 
-def test_two_migrations_at_once(either: Program, api: StandIn) -> None:
+def test_two_migrations_at_once(new_either: Program, api: StandIn) -> None:
     populate(api, "acme")
-    either.configure(api.base_url, "acme")
-    both = [either.start("migrate") for _ in range(2)]
+    new_either.configure(api.base_url, "acme")
+    both = [new_either.start("migrate") for _ in range(2)]
     for running in both:
         done = running.wait()
         assert done.exit_code == 0, done.stderr
-    assert either.run("check").exit_code == 0
+    assert new_either.run("check").exit_code == 0
 
 
-def test_a_sync_during_a_migration(either: Program, api: StandIn) -> None:
+def test_a_sync_during_a_migration(new_either: Program, api: StandIn) -> None:
     populate(api, "acme")
-    either.configure(api.base_url, "acme", api=PATIENT)
-    either.run("migrate", "--to", "2")
-    both = [either.start("migrate"), either.start("sync")]
+    new_either.configure(api.base_url, "acme", api=PATIENT)
+    new_either.run("migrate", "--to", "2")
+    both = [new_either.start("migrate"), new_either.start("sync")]
     migrated, synced = (running.wait() for running in both)
     assert migrated.exit_code == 0, migrated.stderr
     assert synced.exit_code in {0, 3}, synced.stderr
     if synced.exit_code == 3:
         assert "ontora-etl migrate" in synced.stderr
-    assert either.sync().exit_code == 0
+    assert new_either.sync().exit_code == 0
 
 
 def test_a_long_select_holds_nothing_up(either: Program, api: StandIn) -> None:
@@ -111,7 +109,6 @@ def test_a_long_select_holds_nothing_up(either: Program, api: StandIn) -> None:
 def test_a_lock_held_for_a_while_is_waited_for(either: Program, api: StandIn) -> None:
     populate(api, "acme", count=40)
     either.configure(api.base_url, "acme", api=PATIENT)
-    either.run("migrate")
     with connected(either) as session:
         lock_everything(session)
         release = threading.Timer(3, lambda: session.execute("ROLLBACK"))
@@ -129,7 +126,6 @@ def test_a_lock_held_beyond_the_deadline(either: Program, api: StandIn) -> None:
     either.configure(
         api.base_url, "acme", "beta", api={"timeout_seconds": 2, "deadline_seconds": 3, "concurrency": 2}
     )
-    either.run("migrate")
     for name in ("acme", "beta"):
         api.script(id_of(name), Latency(1))
     with connected(either) as session:
@@ -204,9 +200,9 @@ def _waits(program: Program, locked_at: str) -> bool:
 
 
 def test_vacuum_and_dumps_hold_nothing_up(
-    api: StandIn, tmp_path: Path, postgres_url: str, postgres_server: PostgresServer
+    api: StandIn, tmp_path: Path, postgres_at_head: str, postgres_server: PostgresServer
 ) -> None:
-    program = Program(tmp_path, postgres_url)
+    program = Program(tmp_path, postgres_at_head)
     populate(api, "acme", count=500)
     program.configure(api.base_url, "acme", api=PATIENT)
     program.sync()
@@ -214,10 +210,10 @@ def test_vacuum_and_dumps_hold_nothing_up(
     enough = threading.Event()
 
     def keep_busy() -> None:
-        dump = [str(postgres_server.bin_dir / "pg_dump"), "--dbname", postgres_url, "--file", "/dev/null"]
+        dump = [str(postgres_server.bin_dir / "pg_dump"), "--dbname", postgres_at_head, "--file", "/dev/null"]
         while not enough.is_set():
             subprocess.run(dump, check=True)
-            with postgres_server.connect(postgres_url) as session:
+            with postgres_server.connect(postgres_at_head) as session:
                 session.execute("VACUUM ANALYZE")
 
     beside = threading.Thread(target=keep_busy)
@@ -267,9 +263,9 @@ def test_a_lock_file_removed_by_hand(program: Program, api: StandIn) -> None:
     assert program.rows("SELECT count(*) FROM interviews") == [(40,)]
 
 
-def test_an_answer_applied_late_behind_a_pooler(api: StandIn, tmp_path: Path, postgres_url: str) -> None:
+def test_an_answer_applied_late_behind_a_pooler(api: StandIn, tmp_path: Path, postgres_at_head: str) -> None:
     """Where a broken lock lets two syncs run, the one that asked first does not overwrite the other."""
-    program = Program(tmp_path, postgres_url)
+    program = Program(tmp_path, postgres_at_head)
     populate(api, "acme", count=20)
     program.configure(api.base_url, "acme", api=PATIENT)
     program.sync()

@@ -68,7 +68,6 @@ def _kill_and_sync(
     program: Program, api: StandIn, plain: NeverKilled, count: int, kills: int, changed_fraction: float
 ) -> None:
     _configure(program, api)
-    program.run("migrate")
     raws = answers(count, changed_fraction)
     raw = next(raws)
     after = plain.load(raw)
@@ -102,18 +101,20 @@ def test_killed_at_200_moments(either: Program, api: StandIn, never_killed: Neve
     _kill_and_sync(either, api, never_killed, 20_000, 200, 0.02)
 
 
-def test_killed_during_the_very_first_load(either: Program, api: StandIn, never_killed: NeverKilled) -> None:
-    _configure(either, api)
+def test_killed_during_the_very_first_load(
+    new_either: Program, api: StandIn, never_killed: NeverKilled
+) -> None:
+    _configure(new_either, api)
     raw = next(answers(3000))
     api.set_body(id_of(NAME), raw)
     for moment in (0.02, 0.15, 0.3):
-        running = either.start("sync")
+        running = new_either.start("sync")
         asked = len(api.requests)
         wait_until(lambda: len(api.requests) > asked)  # noqa: B023  # called here and now
         time.sleep(moment)
         running.end()
-    _sync_to_the_end(either)
-    _assert_clean(either, never_killed.load(raw))
+    _sync_to_the_end(new_either)
+    _assert_clean(new_either, never_killed.load(raw))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,6 @@ def test_told_to_stop(
 def test_killed_between_the_commit_and_the_report(either: Program, api: StandIn) -> None:
     populate(api, "quick", "slow", count=50)
     either.configure(api.base_url, "quick", "slow", api=PATIENT)
-    either.run("migrate")
     api.script(id_of("slow"), SilentHeaders(30))
     running = either.start("sync")
     done = "SELECT count(*) FROM sync_runs WHERE status = 'succeeded'"
@@ -226,7 +226,7 @@ def test_the_power_is_cut_under_postgres(
         assert state_of(program) in expected[generation - 1 : generation + 1]
         _sync_to_the_end(program)
         _assert_clean(program, expected[generation])
-    program.end()
+    program.close()
 
 
 def test_a_folder_copied_while_nobody_writes_is_whole(program: Program, api: StandIn) -> None:

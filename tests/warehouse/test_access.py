@@ -324,7 +324,7 @@ def test_behind_pgbouncer_in_transaction_mode(
                 assert program.rows(query) == expected
             assert program.sync("--full").workspace("acme")["unchanged"] == 37
             _assert_never_backwards(House(url))
-            program.end()
+            program.close()
     finally:
         shutil.rmtree(folder)
 

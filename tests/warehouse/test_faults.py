@@ -33,9 +33,9 @@ MERGE = "INSERT INTO interviews ("
 
 
 @pytest.fixture
-def house(postgres_url: str) -> Iterator[House]:
+def house(postgres_at_head: str) -> Iterator[House]:
     """A new Postgres warehouse at head."""
-    house = House(postgres_url)
+    house = House(postgres_at_head)
     yield house
     house.close()
 
@@ -187,19 +187,19 @@ def test_a_serialization_failure_is_worth_another_try(house: House, postgres_ser
 
 
 def test_a_deadlock_is_worth_another_try(
-    api: StandIn, tmp_path: Path, postgres_url: str, postgres_server: PostgresServer
+    api: StandIn, tmp_path: Path, postgres_at_head: str, postgres_server: PostgresServer
 ) -> None:
-    program = Program(tmp_path, postgres_url)
+    program = Program(tmp_path, postgres_at_head)
     populate(api, "acme", count=10)
     program.configure(api.base_url, "acme", api=PATIENT)
     program.sync()
     api.set_interviews(id_of("acme"), [one | {"folder": "new"} for one in interviews_of("acme", 10)])
     first, *_, last = sorted(one["id"] for one in interviews_of("acme", 10))
-    with postgres_server.connect(postgres_url, autocommit=False) as beside:
+    with postgres_server.connect(postgres_at_head, autocommit=False) as beside:
         beside.execute("SET deadlock_timeout = '60s'")  # so that the load is the one to go
         beside.execute("UPDATE interviews SET name = name WHERE id = %s", [last])
         running = program.start("sync", "--json")
-        _wait_for_lock(postgres_server, postgres_url)
+        _wait_for_lock(postgres_server, postgres_at_head)
         beside.execute("UPDATE interviews SET name = name WHERE id = %s", [first])
     done = running.wait()
     assert done.exit_code == 0, done.stderr
@@ -285,16 +285,15 @@ def test_the_server_restarts_under_a_load(
         assert program.rows("SELECT count(*) FROM interviews_history") == [(300 * (number + 1),)]
     assert restarts == ["COPY", MERGE, "COMMIT"]
     assert program.sync().workspace("acme")["unchanged"] == 300
-    program.end()
+    program.close()
 
 
 def test_the_commit_arrives_but_its_answer_does_not(
-    api: StandIn, tmp_path: Path, postgres_url: str, postgres_server: PostgresServer
+    api: StandIn, tmp_path: Path, postgres_at_head: str, postgres_server: PostgresServer
 ) -> None:
-    program = Program(tmp_path, postgres_url)
+    program = Program(tmp_path, postgres_at_head)
     populate(api, "acme", count=20)
     program.configure(api.base_url, "acme", api=PATIENT)
-    program.run("migrate")
     loading: list[str] = []
 
     def act(connection: Connection, statement: str) -> None:

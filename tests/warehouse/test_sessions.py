@@ -103,9 +103,9 @@ def test_a_database_that_is_too_old_is_refused(
 
 
 @pytest.fixture
-def house(postgres_url: str) -> Iterator[House]:
+def house(postgres_at_head: str) -> Iterator[House]:
     """A new Postgres warehouse at head."""
-    with closing(House(postgres_url)) as house:
+    with closing(House(postgres_at_head)) as house:
         yield house
 
 
