@@ -34,6 +34,7 @@ LEAVES = (
         "printable",
         "sizes",
         "meter",
+        "open_files",
         "schedule",
         "column_types",
         "statement",

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from etl.cli.app import Context
 from etl.errors import UsageError
+from etl.open_files import make_room_for_files
 
 if TYPE_CHECKING:
     from etl.config import Serve
@@ -43,8 +44,7 @@ def command(context: Context, listen: str | None) -> int:
     context.start_logging("info")
     settings = context.settings()
     serve = _serve(settings.serve, listen)
-    if serve.listen:
-        _require_extra()
+    make_room_for_files(settings.api.concurrency, _most_connections(serve))
     warehouse = open_warehouse(settings.warehouse, settings.api.concurrency)
     try:
         with ThreadPoolExecutor(1) as opener:  # a signal reaches this thread, whatever the warehouse does
@@ -85,9 +85,12 @@ def _serve(serve: Serve, listen: str | None) -> Serve:
     return serve
 
 
-def _require_extra() -> None:
+def _most_connections(serve: Serve) -> int:
+    """How many may come from outside. Raises UsageError where the HTTP side's packages are not installed."""
+    if not serve.listen:
+        return 0
     try:
-        import etl.serve  # noqa: F401, PLC0415  # imports the extra's packages
+        from etl.serve import MOST_CONNECTIONS  # noqa: PLC0415
     except ImportError as error:
         if (error.name or "").startswith("etl"):
             raise
@@ -95,6 +98,7 @@ def _require_extra() -> None:
             f"the HTTP side needs {error.name}, which is not installed",
             remedy="pip install 'ontora-etl[serve]'",
         ) from error
+    return MOST_CONNECTIONS
 
 
 async def _live(daemon: Daemon, serve: Serve) -> None:

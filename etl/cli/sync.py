@@ -15,6 +15,7 @@ import click
 from etl.cli.app import Context
 from etl.cli.streams import is_terminal
 from etl.errors import UsageError, WarehouseDamaged
+from etl.open_files import make_room_for_files
 from etl.printable import printable
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def command(
     context.start_logging()
     settings = context.settings()
     chosen = choose(settings, names)
+    make_room_for_files(min(settings.api.concurrency, len(chosen)))
     warehouse = open_warehouse(settings.warehouse, settings.api.concurrency)
     try:
         if dry_run:

@@ -2,5 +2,6 @@
 
 from etl.serve.face import DaemonFace
 from etl.serve.server import start_server
+from etl.serve.wire import MOST_CONNECTIONS
 
-__all__ = ["DaemonFace", "start_server"]
+__all__ = ["MOST_CONNECTIONS", "DaemonFace", "start_server"]

@@ -177,6 +177,43 @@ def test_one_of_three_fails_and_the_others_are_synced(api: StandIn, either: Prog
     assert fates(either.sync().workspace("globex")) == {"received": 5, "inserted": 5}
 
 
+# --- many at a time ---
+
+
+def _files(given: int, allowed: int) -> str:
+    """What a process runs to be given so many open files, and to be allowed to ask for so many."""
+    return f"import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, ({given}, {allowed}))"
+
+
+def test_more_at_a_time_than_the_system_gives_files_for(api: StandIn, program: Program) -> None:
+    names = [f"w{number}" for number in range(40)]
+    populate(api, *names)
+    api.latency_seconds = 0.5
+    program.configure(api.base_url, *names, api={"concurrency": 40, "timeout_seconds": 20})
+    done = program.run("sync", before=_files(64, 512))
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("names", "exit_code"), [(["acme"], 0), (["acme", "beta", "gamma"], 2)])
+def test_a_system_that_allows_too_few_files(
+    api: StandIn, program: Program, names: list[str], exit_code: int
+) -> None:
+    populate(api, *names)
+    program.configure(api.base_url, *names)
+    done = program.run("sync", before=_files(40, 40))
+    assert done.exit_code == exit_code
+    said = "3 downloads at a time may take 50 open files; this process is allowed 40: lower api.concurrency"
+    assert done.stderr.partition(",")[0] == (f"error: {said}" if exit_code else "")
+    assert len(api.requests) == (0 if exit_code else 1)
+
+
+def test_a_daemon_needs_files_for_its_visitors_too(api: StandIn, program: Program) -> None:
+    program.configure(api.base_url, "acme")
+    done = program.run("run", "--listen", "127.0.0.1:0", before=_files(200, 200))
+    assert done.exit_code == 2
+    assert "may take 336 open files; this process is allowed 200" in done.stderr
+
+
 # --- stopped in the middle ---
 
 
