@@ -85,6 +85,7 @@ def _warehouse_findings(settings: Settings) -> Iterable[Finding]:
         require_fit,
         require_head,
         require_rights,
+        require_rights_to_begin,
         revision_of,
         standing,
     )
@@ -102,6 +103,8 @@ def _warehouse_findings(settings: Settings) -> Iterable[Finding]:
                 yield _good(what, f"{warehouse.place} is not there yet, and can be made")
             what = "schema"
             if standing(revision) is Schema.ABSENT:
+                if warehouse.exists():
+                    require_rights_to_begin(warehouse)
                 yield _good(what, "empty: the first sync will migrate it")
                 return
             require_head(warehouse)

@@ -66,6 +66,9 @@ class Dialect(Protocol):
     def obstacle(self, connection: Connection) -> tuple[str, str] | None:
         """Why no warehouse can be in this database, and what to do about it; None where one can."""
 
+    def may_create(self, connection: Connection) -> bool:
+        """Whether the role may make the tables of a new warehouse, and their schema where it is missing."""
+
     def may_write(self, connection: Connection) -> bool:
         """Whether the role may write what every sync writes."""
 

@@ -76,6 +76,18 @@ _MAY_WRITE = f"""
         )
 """
 
+# Without a schema of the configuration it is the first that exists of the role's search_path.
+_MAY_CREATE = """
+    SELECT coalesce(
+        (
+            SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE')
+            FROM pg_namespace
+            WHERE nspname = coalesce(nullif(%(schema)s, ''), current_schema())
+        ),
+        %(schema)s <> '' AND has_database_privilege(current_database(), 'CREATE')
+    )
+"""
+
 _COLUMNS = """
     SELECT t.relname::text, array_agg(c.attname::text)
     FROM pg_namespace s
@@ -222,6 +234,10 @@ class Postgres:
                 "use a database that was created with ENCODING 'UTF8'",
             )
         return None
+
+    def may_create(self, connection: Connection) -> bool:
+        schema = connection.engine.get_execution_options()["schema"]
+        return bool(connection.exec_driver_sql(_MAY_CREATE, {"schema": schema}).scalar_one())
 
     def may_write(self, connection: Connection) -> bool:
         return bool(connection.exec_driver_sql(_MAY_WRITE).scalar_one())

@@ -93,6 +93,27 @@ def require_fit(warehouse: Warehouse, connection: Connection) -> None:
         raise WarehouseError(f"{warehouse.place} {why}", remedy=remedy)
 
 
+def require_rights_to_begin(warehouse: Warehouse) -> None:
+    """Raise WarehouseError where the role lacks a right that the first migration needs."""
+    with warehouse.reading() as connection:
+        _require_rights_to_begin(warehouse, connection)
+
+
+def _require_rights_to_begin(warehouse: Warehouse, connection: Connection) -> None:
+    if not warehouse.dialect.may_create(connection):
+        schema = warehouse.schema
+        if schema:
+            remedy = (
+                f"grant it CREATE and USAGE on {schema}; where that does not exist, CREATE on the database"
+            )
+        else:
+            remedy = "grant it CREATE and USAGE on a schema of its search_path, or name one: warehouse.schema"
+        raise WarehouseError(
+            f"this user may not create tables in {f'schema {schema} of ' if schema else ''}{warehouse.place}",
+            remedy=remedy,
+        )
+
+
 def require_rights(warehouse: Warehouse) -> None:
     """Raise WarehouseError where the role lacks a right that a sync needs. The warehouse is at head."""
     with warehouse.reading() as connection:
@@ -161,6 +182,8 @@ def migrating(warehouse: Warehouse) -> Iterator[Connection]:
     with warehouse.writing() as connection:
         require_fit(warehouse, connection)
         warehouse.dialect.lock_schema(connection)
+        if revision_of(connection) is None:
+            _require_rights_to_begin(warehouse, connection)
         if warehouse.schema and not inspect(connection).has_schema(warehouse.schema):
             connection.execute(CreateSchema(warehouse.schema))
         yield connection

@@ -131,6 +131,9 @@ class Sqlite:
             )
         return None
 
+    def may_create(self, connection: Connection) -> bool:  # noqa: ARG002  # there are no roles
+        return True
+
     def may_write(self, connection: Connection) -> bool:
         """Whether the file may be written to: one that may not is opened for reading, and nothing is said."""
         return os.access(connection.engine.url.database or "", os.W_OK)

@@ -179,9 +179,10 @@ def test_a_role_that_may_write_but_not_create(
     program = _as_role(tmp_path, postgres_url, role, api)
     with postgres_server.connect(postgres_url) as admin:
         admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-    refused = program.sync()
-    assert refused.exit_code == 3  # an empty warehouse needs a role that may create tables
-    assert "permission denied" in refused.stderr
+    refused, check = program.sync(), program.run("check")
+    assert (refused.exit_code, check.exit_code) == (3, 3)
+    assert "this user may not create tables in postgresql://" in refused.stderr
+    assert refused.stderr.removeprefix("error: ") in check.stdout
     _migrate_and_grant(postgres_server, postgres_url, role, "SELECT, INSERT, UPDATE, DELETE")
     assert fates(program.sync().workspace("acme")) == {"received": 5, "inserted": 5}
     api.set_interviews(id_of("acme"), [one | {"folder": "x"} for one in interviews_of("acme", 4)])
@@ -238,7 +239,7 @@ def test_check_finds_the_rights_that_sync_will_miss(
     assert "FAIL  rights: this user may not write" in check.stdout
 
 
-def test_a_role_that_owns_the_schema_may_migrate_it(
+def test_a_role_that_may_create_in_the_schema_may_migrate_it(
     postgres_server: PostgresServer, postgres_url: str, role: str
 ) -> None:
     url = url_of(role, postgres_url)
@@ -246,11 +247,39 @@ def test_a_role_that_owns_the_schema_may_migrate_it(
         closing(open_warehouse(WarehouseSettings(url=Secret(url), schema="ours"))) as warehouse,
         postgres_server.connect(postgres_url) as admin,
     ):
-        with pytest.raises(WarehouseError, match="permission denied for database"):
+        refused = r"may not create tables in schema ours of .* CREATE on the database"
+        with pytest.raises(WarehouseError, match=refused):
             migrate(warehouse)
-        admin.execute(f"CREATE SCHEMA ours AUTHORIZATION {role}")
+        admin.execute("CREATE SCHEMA ours")
+        with pytest.raises(WarehouseError, match=refused):
+            migrate(warehouse)
+        admin.execute(f"GRANT CREATE, USAGE ON SCHEMA ours TO {role}")
         migrate(warehouse)
         ensure_schema(warehouse, auto_migrate=False)
+
+
+def test_a_role_that_may_make_its_schema(
+    postgres_server: PostgresServer, postgres_url: str, role: str
+) -> None:
+    url = url_of(role, postgres_url)
+    with (
+        closing(open_warehouse(WarehouseSettings(url=Secret(url), schema="its_own"))) as warehouse,
+        postgres_server.connect(postgres_url) as admin,
+    ):
+        admin.execute(f"GRANT CREATE ON DATABASE {postgres_url.rpartition('/')[2]} TO {role}")
+        migrate(warehouse)
+        ensure_schema(warehouse, auto_migrate=False)
+
+
+def test_a_search_path_that_leads_nowhere(
+    api: StandIn, tmp_path: Path, postgres_server: PostgresServer, postgres_url: str, role: str
+) -> None:
+    program = _as_role(tmp_path, postgres_url, role, api)
+    with postgres_server.connect(postgres_url) as admin:
+        admin.execute(f"ALTER ROLE {role} SET search_path = nowhere")
+    for done in (program.sync(), program.run("check"), program.run("migrate")):
+        assert done.exit_code == 3
+        assert "grant it CREATE and USAGE on a schema of its search_path" in done.stdout + done.stderr
 
 
 # --- 61: pgbouncer ---
