@@ -23,8 +23,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _holds_nul = re.compile(rb"\\u0000").search  # twice as fast as `in`
 _BLANK = b" \t\r\n"
 _FIRST_LOOK_BYTES = 16
-# Between two objects; inside a nested one a key would follow: a wrong guess costs a parse.
-_COMMA = re.compile(rb"[ \t\r\n]*,(?=[ \t\r\n]*\{)")
+# How an element begins: with the same key as the others, and hardly as an object inside one.
+_HEAD = re.compile(rb'[ \t\r\n]*(\{[ \t\r\n]*"[^"\\]*")')
 
 # Strings, and brackets without brackets inside, are passed over whole. Nothing is given back (`++`, `*+`),
 # so no text is read twice. Which bracket closes which is left to the parser.
@@ -102,15 +102,15 @@ def _skip_to_array(file: IO[bytes]) -> bytes:
 
 def _cut(text: bytes, first: int) -> tuple[Window, int] | None:
     """The elements before the last comma that separates two, and where the rest begins."""
-    brace = len(text)
-    tried = 0
-    while tried < _MOST_CUTS_TRIED and (brace := text.rfind(b"}", 0, brace)) != -1:
-        comma = _COMMA.match(text, brace + 1)
-        if comma is None:
-            continue
-        tried += 1
-        if window := _parse(text[: brace + 1], first):
-            return window, comma.end()
+    if head := _HEAD.match(text):
+        at = len(text)
+        for _ in range(_MOST_CUTS_TRIED):  # a wrong guess costs a parse
+            at = text.rfind(head[1], 0, at)
+            if at < 0:
+                break
+            before = text[:at].rstrip(_BLANK)
+            if before.endswith(b",") and (window := _parse(before[:-1], first)):
+                return window, at
     return _cut_by_depth(text, first)
 
 

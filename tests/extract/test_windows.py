@@ -6,6 +6,7 @@ import io
 import json
 import tempfile
 import tracemalloc
+from importlib import import_module
 from uuid import UUID
 
 import pytest
@@ -318,6 +319,19 @@ def test_27_memory_is_bounded_whatever_the_length(element: bytes, between: bytes
             tracemalloc.stop()
     assert found == 100 * pieces
     assert peak < 3 * 2**20
+
+
+@pytest.mark.parametrize("blank", [b"", b" ", b"\n  "])
+@pytest.mark.parametrize("slots", [[], SLOTS, {f"day_{number}": SLOTS[:2] for number in range(7)}])
+def test_interviews_are_cut_without_counting_brackets(
+    monkeypatch: pytest.MonkeyPatch, slots: Json, blank: bytes
+) -> None:
+    """Which takes forty times as long."""
+    module = import_module("etl.extract.windows")  # whose name the package gives to its function
+    monkeypatch.setattr(module, "_cut_by_depth", lambda *_: pytest.fail("brackets were counted"))
+    one = as_json({**INTERVIEW, "weekly_availability": slots, "goal": "Why?"})
+    body = b"[" + blank + (b"," + blank).join([one] * 200) + blank + b"]"
+    assert elements(body, 20_000) == [one] * 200
 
 
 @pytest.mark.parametrize("start", [b'[{"a":x},', b"[{},,", b"[1 2,", b'[{"a" 1},'])
