@@ -98,13 +98,13 @@ def _warehouse_findings(settings: Settings) -> Iterable[Finding]:
                 with warehouse.reading() as connection:
                     require_fit(warehouse, connection)
                     revision = revision_of(connection)
+                    if revision is None:
+                        require_rights_to_begin(warehouse, connection)
                 yield _good(what, f"{warehouse.place} is reachable")
             else:
                 yield _good(what, f"{warehouse.place} is not there yet, and can be made")
             what = "schema"
             if standing(revision) is Schema.ABSENT:
-                if warehouse.exists():
-                    require_rights_to_begin(warehouse)
                 yield _good(what, "empty: the first sync will migrate it")
                 return
             require_head(warehouse)

@@ -93,13 +93,8 @@ def require_fit(warehouse: Warehouse, connection: Connection) -> None:
         raise WarehouseError(f"{warehouse.place} {why}", remedy=remedy)
 
 
-def require_rights_to_begin(warehouse: Warehouse) -> None:
+def require_rights_to_begin(warehouse: Warehouse, connection: Connection) -> None:
     """Raise WarehouseError where the role lacks a right that the first migration needs."""
-    with warehouse.reading() as connection:
-        _require_rights_to_begin(warehouse, connection)
-
-
-def _require_rights_to_begin(warehouse: Warehouse, connection: Connection) -> None:
     if not warehouse.dialect.may_create(connection):
         schema = warehouse.schema
         if schema:
@@ -183,7 +178,7 @@ def migrating(warehouse: Warehouse) -> Iterator[Connection]:
         require_fit(warehouse, connection)
         warehouse.dialect.lock_schema(connection)
         if revision_of(connection) is None:
-            _require_rights_to_begin(warehouse, connection)
+            require_rights_to_begin(warehouse, connection)
         if warehouse.schema and not inspect(connection).has_schema(warehouse.schema):
             connection.execute(CreateSchema(warehouse.schema))
         yield connection

@@ -10,8 +10,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from etl.config import Warehouse as WarehouseSettings
@@ -19,7 +21,7 @@ from etl.errors import SchemaNotAtHead, WarehouseError
 from etl.secret import Secret
 from etl.standin import StandIn
 from etl.tables import metadata
-from etl.warehouse import open_warehouse
+from etl.warehouse import Warehouse, open_warehouse
 from etl.warehouse.schema import ensure_schema, migrate, revision_of, revisions
 from tests.acceptance.program import Program, fates, id_of, interviews_of, populate, wait_until
 from tests.load.house import House, body, made, workspace
@@ -164,6 +166,16 @@ def _as_role(tmp_path: Path, url: str, role: str, api: StandIn) -> Program:
     return program
 
 
+@contextmanager
+def _as_role_beside_admin(
+    server: PostgresServer, url: str, role: str, schema: str = ""
+) -> Iterator[tuple[Warehouse, psycopg.Connection[Any]]]:
+    """The warehouse as the role opens it, and a session of its administrator."""
+    settings = WarehouseSettings(url=Secret(url_of(role, url)), schema=schema)
+    with closing(open_warehouse(settings)) as warehouse, server.connect(url) as admin:
+        yield warehouse, admin
+
+
 def _migrate_and_grant(server: PostgresServer, url: str, role: str, rights: str) -> None:
     House(url).close()
     with server.connect(url) as admin:
@@ -215,11 +227,7 @@ def test_a_role_that_lacks_one_right(
     postgres_server: PostgresServer, postgres_url: str, role: str, missing: str
 ) -> None:
     _migrate_and_grant(postgres_server, postgres_url, role, "SELECT, INSERT, UPDATE, DELETE")
-    url = url_of(role, postgres_url)
-    with (
-        closing(open_warehouse(WarehouseSettings(url=Secret(url)))) as warehouse,
-        postgres_server.connect(postgres_url) as admin,
-    ):
+    with _as_role_beside_admin(postgres_server, postgres_url, role) as (warehouse, admin):
         ensure_schema(warehouse, auto_migrate=False)
         admin.execute(f"REVOKE {missing} FROM {role}")
         with pytest.raises(WarehouseError, match=r"may not write .*: grant it .* USAGE on the sequences"):
@@ -242,11 +250,7 @@ def test_check_finds_the_rights_that_sync_will_miss(
 def test_a_role_that_may_create_in_the_schema_may_migrate_it(
     postgres_server: PostgresServer, postgres_url: str, role: str
 ) -> None:
-    url = url_of(role, postgres_url)
-    with (
-        closing(open_warehouse(WarehouseSettings(url=Secret(url), schema="ours"))) as warehouse,
-        postgres_server.connect(postgres_url) as admin,
-    ):
+    with _as_role_beside_admin(postgres_server, postgres_url, role, "ours") as (warehouse, admin):
         refused = r"may not create tables in schema ours of .* CREATE on the database"
         with pytest.raises(WarehouseError, match=refused):
             migrate(warehouse)
@@ -261,11 +265,7 @@ def test_a_role_that_may_create_in_the_schema_may_migrate_it(
 def test_a_role_that_may_make_its_schema(
     postgres_server: PostgresServer, postgres_url: str, role: str
 ) -> None:
-    url = url_of(role, postgres_url)
-    with (
-        closing(open_warehouse(WarehouseSettings(url=Secret(url), schema="its_own"))) as warehouse,
-        postgres_server.connect(postgres_url) as admin,
-    ):
+    with _as_role_beside_admin(postgres_server, postgres_url, role, "its_own") as (warehouse, admin):
         admin.execute(f"GRANT CREATE ON DATABASE {postgres_url.rpartition('/')[2]} TO {role}")
         migrate(warehouse)
         ensure_schema(warehouse, auto_migrate=False)
