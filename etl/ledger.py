@@ -9,7 +9,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ColumnElement,
     Connection,
     Row,
@@ -19,12 +18,11 @@ from sqlalchemy import (
     func,
     select,
 )
-from sqlalchemy.types import TypeEngine
 
 from etl import __version__
 from etl.errors import EtlError, Interrupted
 from etl.load import REMEMBER_APPLIED, REMEMBER_SUCCESS, Job, Outcome, remembered
-from etl.statement import in_one_trip, statement
+from etl.statement import LAST, in_one_trip, statement
 from etl.tables import COUNTERS, interviews, rejected_rows, sync_runs, workspaces
 
 Trigger = Literal["manual", "schedule", "catch_up", "webhook"]
@@ -35,20 +33,17 @@ _REMEMBER_WORKSPACE = statement("""
     ON CONFLICT (workspace_id) DO UPDATE SET name = excluded.name
 """)
 
-_CLOSE_DEAD_RUNS = statement("""
+# Each run closes the one before it, so that no other can be left. Its own row in workspaces names it.
+_CLOSE_DEAD_RUN = """
     UPDATE sync_runs
     SET status = 'interrupted', finished_at = :now, error_code = 'interrupted',
         error = 'the process ended before the run did; it changed nothing'
-    WHERE workspace_id = :workspace_id AND status = 'running' AND id < :run_id
-""")
-
-_OPEN = """
+    WHERE status = 'running' AND id = (SELECT last_run_id FROM workspaces WHERE workspace_id = :workspace_id)
+"""
+_OPEN_RUN = """
     INSERT INTO sync_runs (workspace_id, workspace_name, trigger, status, started_at, program_version)
     VALUES (:workspace_id, :name, :trigger, 'running', :now, :program_version)
-    RETURNING id, EXISTS (
-        SELECT 1 FROM sync_runs dead WHERE dead.workspace_id = :workspace_id AND dead.status = 'running'
-            AND dead.id < sync_runs.id
-    ) AS others_died
+    RETURNING id
 """
 _ATTEMPT = """
     INSERT INTO workspaces (workspace_id, name, last_attempt_at, last_run_id)
@@ -56,19 +51,20 @@ _ATTEMPT = """
     ON CONFLICT (workspace_id) DO UPDATE
     SET name = excluded.name, last_attempt_at = excluded.last_attempt_at, last_run_id = excluded.last_run_id
 """
-_OPENED: dict[str, TypeEngine[Any]] = {"id": BigInteger(), "others_died": Boolean()}
-_OPEN_RUN = {
-    "postgresql": statement(  # both in one round trip
-        f"""
-        WITH opened AS ({_OPEN}),
-            attempt AS ({_ATTEMPT.format(of_the_run="SELECT :workspace_id, :name, :now, id FROM opened")})
-        SELECT id, others_died FROM opened
-        """,
-        **_OPENED,
-    ),
-    "sqlite": statement(_OPEN, **_OPENED),
-}
-_ATTEMPT_AFTERWARDS = statement(_ATTEMPT.format(of_the_run="VALUES (:workspace_id, :name, :now, :run_id)"))
+_START_RUN_IN_ONE = statement(
+    f"""
+    WITH dead AS ({_CLOSE_DEAD_RUN}),
+        opened AS ({_OPEN_RUN}),
+        attempt AS ({_ATTEMPT.format(of_the_run="SELECT :workspace_id, :name, :now, id FROM opened")})
+    SELECT id FROM opened
+    """,
+    id=BigInteger(),
+)
+_START_RUN_IN_STEPS = (
+    statement(_CLOSE_DEAD_RUN),
+    statement(_OPEN_RUN, id=BigInteger()),
+    statement(_ATTEMPT.format(of_the_run="VALUES (:workspace_id, :name, :now, :run_id)")),
+)
 
 _SUCCEED = f"""
     UPDATE sync_runs
@@ -98,19 +94,25 @@ def remember_workspace(connection: Connection, workspace_id: UUID, name: str) ->
 
 
 def start_run(connection: Connection, workspace_id: UUID, name: str, trigger: Trigger, now: datetime) -> int:
-    """Open a run and return its id; runs that died without a word are marked interrupted.
+    """Open a run and return its id; one that died without a word is marked interrupted.
 
-    To be called with the workspace's lock held: then no run of it can be alive.
+    To be called with the workspace's lock held: then no run of it can be alive. Nothing may follow it in the
+    connection's transaction.
     """
-    run = {"workspace_id": workspace_id, "name": name, "now": now}
-    opened = {**run, "trigger": trigger, "program_version": __version__}
-    run_id, others_died = connection.execute(_OPEN_RUN[connection.dialect.name], opened).one()
-    run["run_id"] = run_id
-    if connection.dialect.name == "sqlite":
-        connection.execute(_ATTEMPT_AFTERWARDS, run)
-    if others_died:
-        connection.execute(_CLOSE_DEAD_RUNS, run)
-    return int(run_id)
+    run = {
+        "workspace_id": workspace_id,
+        "name": name,
+        "now": now,
+        "trigger": trigger,
+        "program_version": __version__,
+    }
+    if connection.dialect.name == "postgresql":
+        return int(connection.execute(_START_RUN_IN_ONE, run, execution_options=LAST).scalar_one())
+    close_dead_run, open_run, attempt = _START_RUN_IN_STEPS
+    connection.execute(close_dead_run, run)
+    run_id = int(connection.execute(open_run, run).scalar_one())
+    connection.execute(attempt, {**run, "run_id": run_id})
+    return run_id
 
 
 def succeed_run(

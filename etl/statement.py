@@ -32,13 +32,17 @@ _TYPES: dict[str, type[TypeEngine[Any]]] = {
 }
 
 
-def in_one_trip(first: str, second: str) -> dict[str, tuple[TextClause, ...]]:
-    """Two statements, by dialect, neither of which answers or looks at what the other writes.
+# As `execution_options`: see `warehouse.Dialect.create_engine`.
+LAST = {"last": True}
 
-    Postgres takes them as one: a round trip less. Their parameters are to be given together.
+
+def in_one_trip(first: str, second: str) -> dict[str, tuple[TextClause, ...]]:
+    """Two statements, by dialect, of which the first answers nothing. Their parameters are given together.
+
+    Postgres takes them as one: a round trip less.
     """
     return {
-        "postgresql": (statement(f"WITH first AS ({first}) {second}"),),
+        "postgresql": (statement(f"{first}; {second}"),),
         "sqlite": (statement(first), statement(second)),
     }
 

@@ -45,7 +45,8 @@ class Dialect(Protocol):
         """An engine for the URL; opens nothing yet.
 
         Its transactions heed execution options: `writes`; `wait_seconds`, how long to wait for others' locks;
-        and `stop`, a Stop that ends a long wait.
+        and `stop`, a Stop that ends a long wait. A statement's option `last` says that nothing follows it in
+        its transaction, which may then be committed at once.
         """
 
     def exists(self, engine: Engine) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy.schema import CreateTable
 from etl.tables import metadata
 from etl.warehouse.copy_csv import OPTIONS, copy_csv
 from etl.warehouse.dialect import BulkWriter, Cell, Fault
+from etl.warehouse.round_trips import Cursor, begin_later, begin_now, travel_together
 
 # By SQLSTATE, the longest prefix first.
 _FAULTS = {
@@ -98,18 +99,17 @@ _COLUMNS = """
 """
 
 
-def _begin(engine: Engine, mode: str = "", **settings: str) -> str:
-    """How a transaction begins, and with which settings, in words to which more can be added.
+def _begin(engine: Engine, mode: str = "", **settings: str) -> tuple[str, str]:
+    """The statements that a transaction with these settings begins with.
 
-    All in one round trip. The settings are local, not start-up options: a pooler passes them on, and nothing
-    outlives the transaction.
+    The settings are local, not start-up options: a pooler passes them on, and none outlives the transaction.
     """
     settings["DateStyle"] = "ISO"  # the driver reads no other
     if schema := engine.get_execution_options()["schema"]:  # a plain identifier: the configuration saw to it
         settings["search_path"] = f'"{schema}"'
     calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
     # In one SELECT: each SET LOCAL would be answered by itself.
-    return f"BEGIN {mode}; SELECT {', '.join(calls)}"
+    return f"BEGIN {mode}", f"SELECT {', '.join(calls)}"
 
 
 def _no_limits(driver: Any) -> dict[str, str]:
@@ -159,6 +159,7 @@ class Postgres:
                 "connect_timeout": 10,
                 "application_name": "ontora-etl",
                 "client_encoding": "utf8",  # whatever the database's is: COPY sends UTF-8
+                "cursor_factory": Cursor,
                 "autocommit": True,  # the driver begins nothing by itself: see below
                 # A pooler in transaction mode hands each transaction another session.
                 "prepare_threshold": None,
@@ -183,9 +184,9 @@ class Postgres:
             wait_seconds = options.get("wait_seconds")
             if wait_seconds is not None:  # a load, whose instants come as text in UTC
                 settings |= {"TimeZone": "UTC", "lock_timeout": str(max(1, int(wait_seconds * 1000)))}
-            # Not straight to the driver: SQLAlchemy is to notice where the pooled connection is dead.
-            connection.exec_driver_sql(_begin(connection.engine, **settings))
+            begin_later(connection, _begin(connection.engine, **settings))
 
+        travel_together(engine)
         return engine
 
     def exists(self, engine: Engine) -> bool:  # noqa: ARG002  # a server always has something to say
@@ -200,10 +201,11 @@ class Postgres:
         driver: Any = pooled.driver_connection
         try:
             begin = _begin(engine, "ISOLATION LEVEL READ COMMITTED", **_no_limits(driver))
-            answers = driver.execute(
-                f"{begin}; SELECT pg_try_advisory_xact_lock(hashtextextended("
+            lock = (
+                "SELECT pg_try_advisory_xact_lock(hashtextextended("
                 f"'ontora-etl sync ' || current_schema() || ' {workspace_id}', 0))"
             )
+            answers = driver.execute("; ".join([*begin, lock]))
             while answers.nextset():
                 pass
             yield bool(answers.fetchone()[0])  # null where the schema is missing
@@ -255,7 +257,7 @@ class Postgres:
 
     @contextmanager
     def bulk_insert(self, connection: Connection, table: str, columns: Sequence[str]) -> Iterator[BulkWriter]:
-        driver: Any = connection.connection.driver_connection
+        driver = begin_now(connection)
         binary = [at for at, column in enumerate(columns) if column in _BINARY]
         with driver.cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN ({OPTIONS})") as copy:
 
