@@ -19,6 +19,7 @@ import trustme
 
 from etl.standin import StandIn, faults, write_answer
 from tests.acceptance.program import COMMAND, Done, Program, fates, id_of, moments, populate, wait_until
+from tests.listener import Listener, pump
 
 _HOST = "api.ontora.test"  # no resolver knows it
 _MEBIBYTE = 1024**2
@@ -147,27 +148,15 @@ def test_reliability_11_a_kept_connection_that_was_closed_is_not_noticed(
     assert api.peak_connections == 1
 
 
-class _Proxy:
+class _Proxy(Listener):
     """An HTTP proxy that can only CONNECT, and takes every host for this machine."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
+        self.url = f"http://127.0.0.1:{self.port}"
 
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         with client:
             head = b""
             while not head.endswith(b"\r\n\r\n"):
@@ -176,19 +165,10 @@ class _Proxy:
             self.asked.append(target)
             with socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2]))) as server:
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                back = threading.Thread(target=_pump, args=(server, client), daemon=True)
+                back = threading.Thread(target=pump, args=(server, client), daemon=True)
                 back.start()
-                _pump(client, server)
+                pump(client, server)
                 back.join()
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while piece := source.recv(65536):
-            sink.sendall(piece)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
 
 
 def test_reliability_12_the_proxy_of_the_environment_is_used(program: Program, authority: trustme.CA) -> None:

@@ -17,6 +17,7 @@ from etl.standin import StandIn
 from etl.tables import interview_digests
 from etl.warehouse import Warehouse, open_warehouse
 from tests.acceptance.program import Program, populate, sync_here
+from tests.listener import Listener, pump
 
 pytestmark = pytest.mark.postgres
 
@@ -25,39 +26,21 @@ _COLUMNS = ("workspace_id", "interview_id", "digest")
 _ROW = (_WORKSPACE, _WORKSPACE, b"\0" * 16)
 
 
-class _Relay:
+class _Relay(Listener):
     """Stands between the program and Postgres, and counts how often the server says that it is ready."""
 
     def __init__(self, server: tuple[str, int]) -> None:
         self.ready = 0
         self._server = server
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self._server)
-            for target, ends in ((self._ask, (client, server)), (self._answer, (server, client))):
-                threading.Thread(target=target, args=ends, daemon=True).start()
-
-    def _ask(self, client: socket.socket, server: socket.socket) -> None:
-        while piece := client.recv(65536):
-            server.sendall(piece)
-        server.shutdown(socket.SHUT_WR)
-
-    def _answer(self, server: socket.socket, client: socket.socket) -> None:
-        with server, client, server.makefile("rb") as messages:
-            while head := messages.read(5):  # a letter, and a length that counts itself
-                self.ready += head[:1] == b"Z"
-                client.sendall(head + messages.read(int.from_bytes(head[1:], "big") - 4))
+    def serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(self._server) as server:
+            threading.Thread(target=pump, args=(client, server), daemon=True).start()
+            with server.makefile("rb") as messages:
+                while head := messages.read(5):  # a letter, and a length that counts itself
+                    self.ready += head[:1] == b"Z"
+                    client.sendall(head + messages.read(int.from_bytes(head[1:], "big") - 4))
 
 
 @pytest.fixture
