@@ -25,12 +25,20 @@ _CHANNELS = ("google_meet", "google_meet", "chat", "phone")
 _ORDERS = ("seniority_high_first", "seniority_low_first", "as_listed")
 _ZONES = (None, "Europe/Berlin", "Europe/Paris", "America/New_York", "Asia/Tokyo")
 _FOLDERS = (None, "2026/Plants", "Shared services")
+_SHIFT = [{"from": "09:00", "to": "17:00"}]
+_TWO_SHIFTS = [{"from": "08:30", "to": "12:00"}, {"from": "13:00", "to": "17:30"}]
+_WEEKS: tuple[dict[str, Any] | None, ...] = (
+    None,
+    {},
+    {"mon": _SHIFT},
+    dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), _TWO_SHIFTS),
+)
 
 
 def generate_interviews(
     count: int, *, workspace_id: uuid.UUID | str, seed: int = 0, padding: int = 0
 ) -> Iterator[dict[str, Any]]:
-    """So many interviews of the workspace, each of about 1.9 kB of JSON and `padding` more."""
+    """So many interviews of the workspace, each of about 1.8 kB of JSON and `padding` more."""
     for number in range(count):
         yield _interview(number, str(workspace_id), seed, padding)
 
@@ -91,7 +99,7 @@ def _interview(number: int, workspace_id: str, seed: int, padding: int) -> dict[
         "start_immediately": dice.random() < 0.5,  # noqa: PLR2004
         "scheduling_mode": dice.choice(("availability", "quick")),
         "quick_mode_hours": dice.choice((None, 8, 24)),
-        "weekly_availability": dice.choice((None, {}, {"mon": [{"from": "09:00", "to": "17:00"}]})),
+        "weekly_availability": dice.choice(_WEEKS),
         "project_context": " ".join(dice.choices(_GOALS, k=6)) + "x" * padding,
         "success_criteria": dice.choice((None, "Three improvements the team agrees on.")),
         "interview_context_for_employee": "Your answers are shared as themes, never as quotes.",

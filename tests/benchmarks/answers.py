@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from pathlib import Path
 
-from etl.standin import write_answer
+from etl.standin import interviews, write_answer
 from tests.benchmarks.children import REPOSITORY
 
 CACHE = REPOSITORY / ".cache" / "bench"
@@ -13,6 +14,8 @@ WORKSPACE = uuid.UUID("0f4f6ad2-6d3e-4c0b-9b0a-3f6f3d0c7a11")
 EMPTY_WORKSPACE = uuid.UUID("7c1e9a52-90d4-5d0c-8a53-1f0f2b6f9e02")
 CHANGED_FRACTION = 0.01
 
+# By what makes them: old answers are none of a changed generator's.
+_ANSWERS = CACHE / "answers" / hashlib.sha256(Path(interviews.__file__).read_bytes()).hexdigest()[:12]
 _NAMESPACE = uuid.UUID("3d0a8d3c-51b0-5f1e-9c37-7f7f0a4b6f55")
 
 
@@ -41,7 +44,7 @@ def workspace_answer(workspace_id: uuid.UUID, rows: int) -> Path:
 def _written(
     name: str, rows: int, workspace_id: uuid.UUID, *, generation: int = 0, changed_fraction: float = 0.0
 ) -> Path:
-    path = CACHE / "answers" / name
+    path = _ANSWERS / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
