@@ -26,6 +26,7 @@ _POSTGRES_URL = re.compile(
 )
 _LISTEN = re.compile(r"(\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 _HIGHEST_PORT = 65535
+_LONGEST_BASE_URL = 2000  # the HTTP client takes 65,536 characters, servers fewer
 _LABEL = "(?!xn--)[a-z0-9_-]{1,63}"
 _PLAIN_HOST = re.compile(rf"(?=.*[a-z])(?:{_LABEL}\.)*{_LABEL}\.?")
 
@@ -34,6 +35,8 @@ def base_url(given: str) -> str:
     """The API's address without a slash at its end: https, or http to this machine alone."""
     if _has_blanks(given):
         raise ValueError("must be an address without spaces or control characters")
+    if len(given) > _LONGEST_BASE_URL:
+        raise ValueError(f"must be at most {_LONGEST_BASE_URL} characters long")
     try:
         parts = urlsplit(given)
         host, port = parts.hostname, parts.port

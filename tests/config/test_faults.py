@@ -44,6 +44,11 @@ def _case(number_and_name: str, text: str, expected: str) -> object:
                 "a" * 64 + ".test",
             )
         ),
+        _case(
+            "40-long-address",
+            f'[api]\nbase_url = "https://api.test/{"a" * 2000}"',
+            "base_url: must be at most 2000",
+        ),
         *(
             _case(
                 f"40-warehouse-{rest}", f'[warehouse]\nurl = "postgresql://{rest}"', "url: names a host that"
