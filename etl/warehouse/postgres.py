@@ -99,17 +99,19 @@ _COLUMNS = """
 """
 
 
-def _begin(engine: Engine, mode: str = "", **settings: str) -> tuple[str, str]:
+def _begin(engine: Engine, **settings: str) -> tuple[str, str]:
     """The statements that a transaction with these settings begins with.
 
     The settings are local, not start-up options: a pooler passes them on, and none outlives the transaction.
+    Read committed whatever a database's default is: loads lock what they need, and under a stricter level
+    those of different workspaces would fail each other; and idle with a lock, it holds back no vacuum.
     """
     settings["DateStyle"] = "ISO"  # the driver reads no other
     if schema := engine.get_execution_options()["schema"]:  # a plain identifier: the configuration saw to it
         settings["search_path"] = f'"{schema}"'
     calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
     # In one SELECT: each SET LOCAL would be answered by itself.
-    return f"BEGIN {mode}", f"SELECT {', '.join(calls)}"
+    return "BEGIN ISOLATION LEVEL READ COMMITTED", f"SELECT {', '.join(calls)}"
 
 
 def _no_limits(driver: Any) -> dict[str, str]:
@@ -195,12 +197,12 @@ class Postgres:
     @contextmanager
     def lock(self, engine: Engine, workspace_id: UUID) -> Iterator[bool]:
         # Bound to an open transaction rather than to the session: so it also holds, and also ends, behind
-        # a pooler that shares sessions. Read committed: idle, it holds back no vacuum.
+        # a pooler that shares sessions.
         # Straight to the driver: begun and locked in one round trip, which many small syncs notice.
         pooled = engine.raw_connection()
         driver: Any = pooled.driver_connection
         try:
-            begin = _begin(engine, "ISOLATION LEVEL READ COMMITTED", **_no_limits(driver))
+            begin = _begin(engine, **_no_limits(driver))
             lock = (
                 "SELECT pg_try_advisory_xact_lock(hashtextextended("
                 f"'ontora-etl sync ' || current_schema() || ' {workspace_id}', 0))"

@@ -17,7 +17,7 @@ from etl.standin import StandIn
 from etl.tables import interviews, interviews_history, rejected_rows, workspaces
 from etl.warehouse import open_warehouse, postgres, sqlite
 from etl.warehouse.schema import ensure_schema, migrate
-from tests.acceptance.program import Program, populate, sync_here
+from tests.acceptance.program import Program, id_of, interviews_of, populate, sync_here
 from tests.load.house import House, body, made, workspace
 from tests.postgres import PostgresServer, url_of
 
@@ -57,6 +57,30 @@ def test_what_a_database_is_set_to_changes_nothing(
             _two_loads(house)
         for table in (interviews, interviews_history, rejected_rows, workspaces):
             assert one.rows(table) == other.rows(table)
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_every_transaction_is_read_committed(
+    postgres_server: PostgresServer, api: StandIn, program: Program, postgres_url: str, level: str
+) -> None:
+    """Under a stricter level loads and migrations that are under way at once would fail each other."""
+    _set(postgres_server, postgres_url, f"default_transaction_isolation = '{level}'")
+    names = [f"ws-{number}" for number in range(6)]
+    populate(api, *names)
+    program.warehouse_url = postgres_url
+    program.configure(api.base_url, *names)
+    migrating = [program.start("migrate") for _ in range(3)]
+    assert [running.wait().exit_code for running in migrating] == [0, 0, 0]
+    with closing(open_warehouse(WarehouseSettings(url=Secret(postgres_url)))) as warehouse:
+        for begun in (warehouse.reading(), warehouse.writing(), warehouse.of_a_run(10)):
+            with begun as connection:
+                found = connection.exec_driver_sql("SELECT current_setting('transaction_isolation')")
+                assert found.scalar_one() == "read committed"
+    for change in range(3):
+        for name in names:
+            rows = [one | {"contact_count": change} for one in interviews_of(name)]
+            api.set_interviews(id_of(name), rows)
+        assert program.sync().exit_code == 0
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
