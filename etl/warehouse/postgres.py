@@ -276,7 +276,8 @@ class Postgres:
         driver_error: Any = getattr(error, "orig", error)
         state: str | None = getattr(driver_error, "sqlstate", None)
         if state is None:  # the driver's own fault, or what it is told before a session begins: words alone
-            if not isinstance(driver_error, psycopg.OperationalError):
+            # Internal is where a session's end and a command's failure arrive together, as poolers send them.
+            if not isinstance(driver_error, psycopg.OperationalError | psycopg.InternalError):
                 return Fault.REFUSED
             return Fault.CROWDED if _CROWDED.search(str(driver_error)) else Fault.LOST
         for prefix, fault in _FAULTS.items():

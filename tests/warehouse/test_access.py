@@ -27,6 +27,7 @@ from tests.acceptance.program import Program, fates, id_of, interviews_of, popul
 from tests.load.house import House, body, made, workspace
 from tests.postgres import PostgresServer, url_of
 from tests.warehouse.mounts import make_read_only, small_disk
+from tests.warehouse.triggers import once_at_commit
 
 PATIENT = {"timeout_seconds": 20, "deadline_seconds": 60}
 
@@ -285,9 +286,21 @@ def test_a_search_path_that_leads_nowhere(
 # --- 61: pgbouncer ---
 
 
+@pytest.fixture
+def pgbouncer_url(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
+    """An empty database behind a pgbouncer in transaction mode."""
+    folder = Path(f"/tmp/etl-pgbouncer-{os.getpid()}")  # noqa: S108  # readable for the user that it runs as
+    folder.mkdir()
+    try:
+        with _pgbouncer(postgres_server, folder) as port:
+            yield urlsplit(postgres_url)._replace(netloc=f"postgres@127.0.0.1:{port}").geturl()
+    finally:
+        shutil.rmtree(folder)
+
+
 @contextmanager
 def _pgbouncer(server: PostgresServer, folder: Path) -> Iterator[int]:
-    """The port of a pgbouncer in transaction mode in front of the server."""
+    """Its port."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
@@ -325,37 +338,44 @@ def _pgbouncer(server: PostgresServer, folder: Path) -> Iterator[int]:
         process.wait()
 
 
-def test_behind_pgbouncer_in_transaction_mode(
-    api: StandIn, tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer, postgres_url: str
-) -> None:
-    folder = Path(f"/tmp/etl-pgbouncer-{os.getpid()}")  # noqa: S108  # readable for the user that it runs as
-    folder.mkdir()
+def test_behind_pgbouncer_in_transaction_mode(api: StandIn, tmp_path: Path, pgbouncer_url: str) -> None:
     names = ("acme", "beta", "gamma")
     populate(api, *names, count=40)
-    try:
-        with _pgbouncer(postgres_server, folder) as port:
-            url = urlsplit(postgres_url)._replace(netloc=f"postgres@127.0.0.1:{port}").geturl()
-            program = Program(tmp_path_factory.mktemp("program"), url)
-            program.configure(api.base_url, *names, api=PATIENT)
-            for change in range(4):
-                for name in names:
-                    rows = [one | {"contact_count": change} for one in interviews_of(name, 40 - change)]
-                    api.set_interviews(id_of(name), rows)
-                both = [program.start("sync", "--json") for _ in range(2)]
-                finished = [running.wait() for running in both]
-                for done in finished:
-                    assert done.exit_code == 0, done.stderr
-                statuses = {e["status"] for done in finished for e in done.json["workspaces"]}
-                assert statuses <= {"succeeded", "skipped"}
-                program.sync()
-                expected = [(change, 3 * (40 - change))]
-                query = "SELECT contact_count, count(*) FROM interviews WHERE _deleted_at IS NULL GROUP BY 1"
-                assert program.rows(query) == expected
-            assert program.sync("--full").workspace("acme")["unchanged"] == 37
-            _assert_never_backwards(House(url))
-            program.close()
-    finally:
-        shutil.rmtree(folder)
+    program = Program(tmp_path, pgbouncer_url)
+    program.configure(api.base_url, *names, api=PATIENT)
+    for change in range(4):
+        for name in names:
+            rows = [one | {"contact_count": change} for one in interviews_of(name, 40 - change)]
+            api.set_interviews(id_of(name), rows)
+        both = [program.start("sync", "--json") for _ in range(2)]
+        finished = [running.wait() for running in both]
+        for done in finished:
+            assert done.exit_code == 0, done.stderr
+        statuses = {e["status"] for done in finished for e in done.json["workspaces"]}
+        assert statuses <= {"succeeded", "skipped"}
+        program.sync()
+        expected = [(change, 3 * (40 - change))]
+        query = "SELECT contact_count, count(*) FROM interviews WHERE _deleted_at IS NULL GROUP BY 1"
+        assert program.rows(query) == expected
+    assert program.sync("--full").workspace("acme")["unchanged"] == 37
+    _assert_never_backwards(House(pgbouncer_url))
+    program.close()
+
+
+def test_a_session_lost_behind_pgbouncer_at_commit(
+    api: StandIn, tmp_path: Path, pgbouncer_url: str, postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    """The end of the session and the failure of COMMIT arrive together: the driver has no word for that."""
+    populate(api, "acme")
+    program = Program(tmp_path, pgbouncer_url)
+    program.configure(api.base_url, "acme", api=PATIENT)
+    program.sync()
+    end = "PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(5)"
+    once_at_commit(postgres_server, postgres_url, "interviews", end)
+    api.set_interviews(id_of("acme"), [one | {"folder": "new"} for one in interviews_of("acme")])
+    done = program.sync()
+    assert done.workspace("acme")["updated"] == 5, done.stderr
+    assert "loading again" in done.stderr
 
 
 def _assert_never_backwards(house: House) -> None:
