@@ -14,8 +14,10 @@ def start_logging(form: str, level: str) -> None:
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Their own talk is a level of detail that nobody asked for.
-    for name in ("httpx", "httpcore", "alembic", "sqlalchemy", "apscheduler", "asyncio"):
+    for name in ("httpx", "httpcore", "alembic", "apscheduler", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Its errors are how it cleaned up after a session that was lost: the loss itself is raised.
+    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)
 
 
 def json_line(level: str, message: str) -> str:
