@@ -66,6 +66,14 @@ _START_RUN_IN_STEPS = (
     statement(_ATTEMPT.format(of_the_run="VALUES (:workspace_id, :name, :now, :run_id)")),
 )
 
+_OPENED_AT = statement(
+    """
+    SELECT r.id FROM workspaces w JOIN sync_runs r ON r.id = w.last_run_id
+    WHERE w.workspace_id = :workspace_id AND r.status = 'running' AND r.started_at = :now
+    """,
+    id=BigInteger(),
+)
+
 _SUCCEED = f"""
     UPDATE sync_runs
     SET status = 'succeeded', finished_at = :now, duration_seconds = :duration_seconds,
@@ -112,6 +120,13 @@ def start_run(connection: Connection, workspace_id: UUID, name: str, trigger: Tr
     connection.execute(close_dead_run, run)
     run_id = int(connection.execute(open_run, run).scalar_one())
     connection.execute(attempt, {**run, "run_id": run_id})
+    return run_id
+
+
+def run_opened_at(connection: Connection, workspace_id: UUID, now: datetime) -> int | None:
+    """The id of the run that `start_run` opened with this `now`; None where it opened none."""
+    opened = connection.execute(_OPENED_AT, {"workspace_id": workspace_id, "now": now})
+    run_id: int | None = opened.scalar_one_or_none()
     return run_id
 
 

@@ -100,11 +100,19 @@ def _begin(walk: Walk, workspace: Workspace, held: ExitStack, report: Report, st
     if not held.enter_context(walk.warehouse.locked(workspace.id)):
         return False
     if not walk.options.dry_run:
-        with walk.warehouse.of_a_run(_left_seconds(walk, started), walk.stop) as connection:
-            report.run_id = ledger.start_run(
-                connection, workspace.id, workspace.name, walk.options.trigger, walk.clock()
-            )
+        report.run_id = _start_run(walk, workspace, report, started)
     return True
+
+
+def _start_run(walk: Walk, workspace: Workspace, report: Report, started: float) -> int:
+    now = walk.clock()
+    try:
+        with walk.warehouse.of_a_run(_left_seconds(walk, started), walk.stop) as connection:
+            return ledger.start_run(connection, workspace.id, workspace.name, walk.options.trigger, now)
+    except WarehouseLost:  # its answer may be all that was lost: then the run is open, and must be closed
+        with walk.warehouse.of_a_run(_LAST_WORD_SECONDS, walk.stop) as connection:
+            report.run_id = ledger.run_opened_at(connection, workspace.id, now)
+        raise
 
 
 async def _walk(

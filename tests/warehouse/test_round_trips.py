@@ -18,6 +18,7 @@ from etl.tables import interview_digests
 from etl.warehouse import Warehouse, open_warehouse
 from tests.acceptance.program import Program, populate, sync_here
 from tests.listener import Listener, pump
+from tests.postgres import through
 
 pytestmark = pytest.mark.postgres
 
@@ -59,9 +60,7 @@ def warehouse(postgres_at_head: str) -> Iterator[Warehouse]:
 def test_a_workspace_without_news_takes_six_round_trips(
     relay: _Relay, postgres_at_head: str, api: StandIn, program: Program
 ) -> None:
-    direct = urlsplit(postgres_at_head)
-    through = direct._replace(netloc=direct.netloc.replace(f":{direct.port}", f":{relay.port}"))
-    program.warehouse_url = f"{through.geturl()}?sslmode=disable&gssencmode=disable"
+    program.warehouse_url = through(relay.port, postgres_at_head)
     populate(api, "acme")
     program.configure(api.base_url, "acme")
     passes = sync_here(program)
