@@ -216,6 +216,10 @@ def _show_changes(report: Report) -> None:
         click.echo(f'{report.name}: {change.interview_id} "{_short(change.name)}" would be {change.fate}')
         for name, (old, new) in change.fields.items():
             click.echo(f"    {name}: {_short(old)} -> {_short(new)}")
+    for fate in ("updated", "inserted", "deleted"):
+        shown = sum(change.fate == fate for change in report.changes)
+        if more := report.counts.as_dict()[fate] - shown:
+            click.echo(f"{report.name}: and {more} more would be {fate}")
 
 
 def _short(value: object) -> str:

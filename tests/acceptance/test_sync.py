@@ -149,15 +149,18 @@ def test_dry_run_of_a_new_warehouse_does_not_even_migrate_it(api: StandIn, new_e
 
 
 def test_dry_run_names_what_a_held_delete_is_about(api: StandIn, either: Program) -> None:
-    populate(api, "acme", count=15)
+    populate(api, "acme", count=30)
     either.configure(api.base_url, "acme")
     either.sync()
-    api.set_interviews(id_of("acme"), interviews_of("acme", 15)[:2])
-    assert fates(either.sync().workspace("acme"))["held_deletes"] == 13
+    api.set_interviews(id_of("acme"), interviews_of("acme", 30)[:2])
+    assert fates(either.sync().workspace("acme"))["held_deletes"] == 28
     done = either.sync("--dry-run", "--accept-deletes")
-    assert fates(done.workspace("acme"))["deleted"] == 13
-    assert {c["id"] for c in done.json["changes"]["acme"]} == {i["id"] for i in interviews_of("acme", 15)[2:]}
-    assert either.rows("SELECT count(*) FROM interviews WHERE _deleted_at IS NULL") == [(15,)]
+    assert fates(done.workspace("acme"))["deleted"] == 28
+    gone = sorted(one["id"] for one in interviews_of("acme", 30)[2:])
+    assert [change["id"] for change in done.json["changes"]["acme"]] == gone[:20]
+    shown = either.run("sync", "--dry-run", "--accept-deletes").stdout.splitlines()
+    assert shown[-2:] == ["acme: and 8 more would be deleted", "dry run: nothing was written"]
+    assert either.rows("SELECT count(*) FROM interviews WHERE _deleted_at IS NULL") == [(30,)]
 
 
 def test_one_of_three_fails_and_the_others_are_synced(api: StandIn, either: Program) -> None:
