@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from etl.errors import EtlError, WarehouseError
+
 ROOT = Path(__file__).parent.parent
 TOP_LEVEL = {
     "Makefile",
@@ -153,3 +155,22 @@ def test_the_source_distribution_holds_the_package_alone(tmp_path: Path) -> None
         "migrations",
         "pyproject.toml",
     }
+
+
+def test_readme_lists_what_may_fail_of_a_workspace() -> None:
+    told = set(
+        re.findall(r"`(\w+)`", _between("The `error_code` of a workspace says what failed:", "## Query"))
+    )
+    whole_passes = {"usage_error", "driver_missing", "schema_not_at_head"}  # refused before any workspace
+    codes = {kind.code for kind in _kinds(EtlError) if not kind.__subclasses__() or kind is WarehouseError}
+    assert told == codes - whole_passes
+
+
+def _between(begin: str, end: str) -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
+
+
+def _kinds(kind: type[EtlError]) -> Iterator[type[EtlError]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _kinds(one)
