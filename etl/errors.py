@@ -175,7 +175,7 @@ class WarehouseFull(SyncError):
 
 
 class WarehouseLost(SyncError):
-    """The connection to the warehouse broke during the load, twice."""
+    """The connection to the warehouse broke while the run was opened, or twice during the load."""
 
     code = "warehouse_lost"
 

@@ -194,8 +194,9 @@ def url_of(role: str, url: str) -> str:
 def through(port: int, url: str) -> str:
     """The same database, by way of a relay on this machine that looks at what passes."""
     parts = urlsplit(url)
-    netloc = f"{parts.username}@127.0.0.1:{port}"
-    return parts._replace(netloc=netloc, query="sslmode=disable&gssencmode=disable").geturl()
+    user, at, _ = parts.netloc.rpartition("@")
+    query = "&".join(filter(None, [parts.query, "sslmode=disable&gssencmode=disable"]))
+    return parts._replace(netloc=f"{user}{at}127.0.0.1:{port}", query=query).geturl()
 
 
 def _database_of(url: str) -> str:

@@ -106,13 +106,28 @@ def _begin(walk: Walk, workspace: Workspace, held: ExitStack, report: Report, st
 
 def _start_run(walk: Walk, workspace: Workspace, report: Report, started: float) -> int:
     now = walk.clock()
+    is_asked = False
     try:
         with walk.warehouse.of_a_run(_left_seconds(walk, started), walk.stop) as connection:
+            is_asked = True
             return ledger.start_run(connection, workspace.id, workspace.name, walk.options.trigger, now)
-    except WarehouseLost:  # its answer may be all that was lost: then the run is open, and must be closed
-        with walk.warehouse.of_a_run(_LAST_WORD_SECONDS, walk.stop) as connection:
-            report.run_id = ledger.run_opened_at(connection, workspace.id, now)
+    except WarehouseLost:
+        if is_asked:  # the answer may be all that was lost: then the run is open, and to be closed as failed
+            report.run_id = _run_opened_at(walk, workspace, now)
         raise
+
+
+def _run_opened_at(walk: Walk, workspace: Workspace, now: datetime) -> int | None:
+    """The run's id, if the ledger tells; otherwise the workspace's next run closes it as interrupted."""
+    try:
+        with walk.warehouse.of_a_run(_LAST_WORD_SECONDS) as connection:
+            # Waits for the opening, should the server still be at it.
+            ledger.remember_workspace(connection, workspace.id, workspace.name)
+            run_id = ledger.run_opened_at(connection, workspace.id, now)
+            connection.rollback()
+            return run_id
+    except EtlError:  # the warehouse is gone
+        return None
 
 
 async def _walk(
