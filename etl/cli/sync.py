@@ -207,19 +207,17 @@ def _changes(report: Report) -> list[dict[str, object]]:
             "fate": change.fate,
             "fields": {name: {"old": o, "new": n} for name, (o, n) in change.fields.items()},
         }
-        for change in report.changes
+        for change in report.changes.shown
     ]
 
 
 def _show_changes(report: Report) -> None:
-    for change in report.changes:
+    for change in report.changes.shown:
         click.echo(f'{report.name}: {change.interview_id} "{_short(change.name)}" would be {change.fate}')
         for name, (old, new) in change.fields.items():
             click.echo(f"    {name}: {_short(old)} -> {_short(new)}")
-    for fate in ("updated", "inserted", "deleted"):
-        shown = sum(change.fate == fate for change in report.changes)
-        if more := report.counts.as_dict()[fate] - shown:
-            click.echo(f"{report.name}: and {more} more would be {fate}")
+    if report.changes.more:
+        click.echo(f"{report.name}: and {report.changes.more} more")
 
 
 def _short(value: object) -> str:

@@ -93,6 +93,13 @@ class Change(Struct, frozen=True):
     fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
+class Changes(Struct, frozen=True):
+    """What a dry run shows of all that it would change, and how many more there are."""
+
+    shown: list[Change] = field(default_factory=list)
+    more: int = 0
+
+
 class Outcome(Struct):
     """What a load did. `applied_before`: the run had committed already, ledger entry and all.
 
@@ -103,7 +110,7 @@ class Outcome(Struct):
     warnings: list[dict[str, Any]] = field(default_factory=list)
     high_watermark: datetime | None = None
     unknown_fields: tuple[str, ...] = ()
-    changes: list[Change] = field(default_factory=list)
+    changes: Changes = field(default_factory=Changes)
     applied_before: bool = False
     applied_digest: str | None = None
     held_of: int | None = None

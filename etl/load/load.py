@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from etl.extract import Answer
 from etl.load import merge
 from etl.load.first import load_first
-from etl.load.job import Counts, Job, Outcome, warning
+from etl.load.job import Changes, Counts, Job, Outcome, warning
 from etl.load.reading import Reading
 from etl.load.rejects import resolve_foreign_rejects, see_rejects_again
 from etl.load.stage import stage
@@ -70,7 +70,7 @@ def _apply(
     observed_at = merge.observation_time(connection, dialect, now)
     counts = merge.count(connection, reading, held)
     reading.refuse_drift(losing=bool(counts.deleted or held))
-    changes = merge.changes(connection) if job.dry_run else []
+    changes = merge.changes(connection, counts) if job.dry_run else Changes()
     merge.keep_versions(connection, job, observed_at)
     merge.upsert(connection, job, observed_at, counts)
     merge.mark_deleted(connection, job, observed_at, counts)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from etl.errors import LoadConflict
 from etl.load import sql
-from etl.load.job import Change, Counts, Job
+from etl.load.job import Change, Changes, Counts, Job
 from etl.load.reading import Reading
 from etl.load.rejects import keep_staged_rejects, resolve_rejects
 from etl.warehouse import Dialect
@@ -137,15 +137,18 @@ def count(connection: Connection, reading: Reading, held: int) -> Counts:
     )
 
 
-def changes(connection: Connection) -> list[Change]:
+def changes(connection: Connection, counts: Counts) -> Changes:
     """For a dry run: up to 20 interviews that will be updated, field by field, and 20 that come or go."""
-    found = []
+    updated = []
     for row in connection.execute(sql.CHANGES, {"most": _MOST_SHOWN}).mappings():
         fields: dict[str, tuple[Any, Any]] = {
             name: (row[f"old_{name}"], row[f"new_{name}"])
             for name in sql.COMPARED
             if row[f"old_{name}"] != row[f"new_{name}"]
         }
-        found.append(Change(str(row["id"]), row["name"], "updated", fields))
-    others = connection.execute(sql.COMINGS_AND_GOINGS, {"most": _MOST_SHOWN})
-    return found + [Change(str(other.id), other.name, other.fate) for other in others]
+        updated.append(Change(str(row["id"]), row["name"], "updated", fields))
+    rows = connection.execute(sql.COMINGS_AND_GOINGS, {"most": _MOST_SHOWN}).all()
+    others = [Change(str(row.id), row.name, row.fate) for row in rows]
+    others_in_all = rows[0].in_all if rows else 0
+    shown = updated + others
+    return Changes(shown, counts.updated + others_in_all - len(shown))

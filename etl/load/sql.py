@@ -274,7 +274,8 @@ CHANGES = _sql(
 
 COMINGS_AND_GOINGS = _sql("""
     SELECT c.id, coalesce(s.name, i.name) AS name,
-        CASE WHEN c.restored THEN 'restored' WHEN c.fate = 'gone' THEN 'deleted' ELSE 'inserted' END AS fate
+        CASE WHEN c.restored THEN 'restored' WHEN c.fate = 'gone' THEN 'deleted' ELSE 'inserted' END AS fate,
+        count(*) OVER () AS in_all
     FROM {classified} c
     LEFT JOIN interviews i ON i.id = c.id
     LEFT JOIN {staged} s ON s.position = c.position

@@ -159,8 +159,13 @@ def test_dry_run_names_what_a_held_delete_is_about(api: StandIn, either: Program
     gone = sorted(one["id"] for one in interviews_of("acme", 30)[2:])
     assert [change["id"] for change in done.json["changes"]["acme"]] == gone[:20]
     shown = either.run("sync", "--dry-run", "--accept-deletes").stdout.splitlines()
-    assert shown[-2:] == ["acme: and 8 more would be deleted", "dry run: nothing was written"]
+    assert shown[-2:] == ["acme: and 8 more", "dry run: nothing was written"]
     assert either.rows("SELECT count(*) FROM interviews WHERE _deleted_at IS NULL") == [(30,)]
+    either.sync("--accept-deletes")
+    api.set_interviews(id_of("acme"), interviews_of("acme", 30))
+    shown = either.run("sync", "--dry-run").stdout.splitlines()
+    assert sum("would be restored" in line for line in shown) == 20
+    assert shown[-2] == "acme: and 8 more"
 
 
 def test_one_of_three_fails_and_the_others_are_synced(api: StandIn, either: Program) -> None:
