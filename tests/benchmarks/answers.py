@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import uuid
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def _written(
 ) -> Path:
     path = _ANSWERS / name
     if not path.exists():
+        for former in set(_ANSWERS.parent.glob("*")) - {_ANSWERS}:
+            shutil.rmtree(former)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         write_answer(

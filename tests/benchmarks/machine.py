@@ -14,6 +14,7 @@ from pathlib import Path
 import etl
 from tests.postgres import bin_dir
 
+_UNKNOWN = "unknown unknown"  # a name and a version
 _PACKAGES = ("httpx", "sqlalchemy", "psycopg", "msgspec", "xxhash")
 
 
@@ -37,9 +38,10 @@ def describe() -> dict[str, str]:
 
 def _commit() -> str:
     git = ("git", "-C", str(Path(__file__).parent))
+    commit = _output(*git, "describe", "--always")
     # What the benchmark before this one wrote is no change of what is measured.
     changed = _output(*git, "status", "--porcelain", "-uno", ":/", ":(exclude)results")
-    return _output(*git, "describe", "--always") + ("-dirty" if changed else "")
+    return f"{commit}-dirty" if changed and commit != _UNKNOWN else commit
 
 
 def _python() -> str:
@@ -59,4 +61,4 @@ def _output(*command: str) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return "unknown unknown"
+        return _UNKNOWN
