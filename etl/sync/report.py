@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from etl.load import Change, Counts
+from etl.load import Changes, Counts
 
 
 class Report(Struct):
@@ -23,7 +23,7 @@ class Report(Struct):
     error_code: str | None = None
     error: str | None = None
     warnings: list[dict[str, Any]] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    changes: Changes = field(default_factory=Changes)
 
     def as_dict(self) -> dict[str, Any]:
         """The entry of `sync --json`."""

@@ -190,7 +190,7 @@ def migrate(
     """Bring the schema to a revision; the revisions before and after. One process at a time.
 
     Raises SchemaNotAtHead where the warehouse is ahead, UsageError for an unknown revision, and with
-    `keep_data` where a step down would drop rows that no sync brings back.
+    `keep_data` where a step down would drop rows that are worth keeping.
     """
     from alembic import command  # noqa: PLC0415
 
@@ -224,7 +224,7 @@ def _refuse_ahead(warehouse: Warehouse, revision: str | None) -> None:
 
 
 def _filled_tables(connection: Connection) -> set[str]:
-    """Those tables that hold rows, without those that the next syncs fill by themselves."""
+    """Those that hold rows; not those that the next syncs fill again, or that only spare a repetition."""
     names = set(inspect(connection).get_table_names()) & metadata.tables.keys() - _REFILLED
     return {name for name in names if connection.execute(text(f"SELECT 1 FROM {name} LIMIT 1")).first()}
 

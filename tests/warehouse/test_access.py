@@ -363,11 +363,11 @@ def test_behind_pgbouncer_in_transaction_mode(api: StandIn, tmp_path: Path, pgbo
 
 
 def test_a_session_lost_behind_pgbouncer_at_commit(
-    api: StandIn, tmp_path: Path, pgbouncer_url: str, postgres_server: PostgresServer, postgres_url: str
+    api: StandIn, program: Program, pgbouncer_url: str, postgres_server: PostgresServer, postgres_url: str
 ) -> None:
     """The end of the session and the failure of COMMIT arrive together: the driver has no word for that."""
     populate(api, "acme")
-    program = Program(tmp_path, pgbouncer_url)
+    program.warehouse_url = pgbouncer_url
     program.configure(api.base_url, "acme", api=PATIENT)
     program.sync()
     end = "PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(5)"
