@@ -47,7 +47,7 @@ def classify(
     scope = {"workspace_id": workspace.id, "project_id": workspace.project_id}
     connection.execute(sql.CLASSIFY, {"workspace_id": workspace.id})
     if not policy.detect_deletes or workspace.status is not None:
-        return 0, None
+        return 0, held_of  # not looked at: what was held may be missing still
     gone = connection.execute(sql.CLASSIFY_GONE, scope).rowcount
     if job.accept_deletes or not gone or (received and gone <= policy.max_delete_rows):
         return 0, None

@@ -99,6 +99,17 @@ def test_what_comes_back_during_a_hold_does_not_make_the_loss_look_small(house: 
     assert house.rows(workspaces)[0]["held_of"] == 1
 
 
+@pytest.mark.parametrize("other", [{"status": "active"}, {"detect_deletes": False}])
+def test_a_run_that_looks_for_no_deletes_does_not_end_a_hold(house: House, other: dict[str, Any]) -> None:
+    asked, all_of_them = workspace(), made(100)
+    house.load(asked, body(all_of_them[:40]))
+    house.load(asked, body(all_of_them[:5]))
+    later = all_of_them[:5] + all_of_them[40:]
+    assert house.counts(asked, later)["held_deletes"] == 35
+    assert house.counts(workspace(**other), later) == {"received": 65, "unchanged": 65}
+    assert house.counts(asked, later)["held_deletes"] == 35
+
+
 def test_held_deletes_are_forgotten_when_the_rows_are_back(house: House) -> None:
     asked, all_of_them = workspace(), made(40)
     house.load(asked, body(all_of_them))
