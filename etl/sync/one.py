@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -25,7 +26,8 @@ from etl.warehouse import Warehouse
 
 log = logging.getLogger("ontora_etl.sync")
 
-_LOADS_TRIED = 3
+_LOADS_TRIED = 5
+_LONGEST_STEP_ASIDE_SECONDS = 0.5
 _STOP_AGAIN_SECONDS = 0.5
 _LAST_WORD_SECONDS = 10.0
 
@@ -189,6 +191,8 @@ def _load(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) ->
                 raise WarehouseRefused(
                     f"another load kept coming in between ({conflict})", remedy="the next run tries again"
                 ) from conflict
+            # At different moments: those that lost against each other would only meet again.
+            walk.stop.wait(random.uniform(0, _LONGEST_STEP_ASIDE_SECONDS))  # noqa: S311
         except WarehouseLost as lost:
             if attempt > 1:
                 raise
