@@ -97,17 +97,19 @@ class Daemon:
         async with open_walker(self.settings.api, self.warehouse, self._environ) as self._walker:
             self._listen_to_signals()
             self._timetable.start()
-            await self._adopt()
-            log.info("started; workspaces on schedule: %d", len(self._workspaces))
-            tell_systemd(self._environ, "READY=1", f"STATUS=workspaces on schedule: {len(self._workspaces)}")
-            life = [asyncio.create_task(part()) for part in (self._beat, self._reload_when_told)]
+            life = asyncio.create_task(self._live())
             stopped = asyncio.create_task(self._stop.wait())
-            await asyncio.wait([stopped, *life], return_when=asyncio.FIRST_COMPLETED)
-            for part in life:
-                if part.done():
-                    part.result()  # it never ends but by a fault: die of it, and be started again
-                part.cancel()
+            await asyncio.wait([stopped, life], return_when=asyncio.FIRST_COMPLETED)
+            if life.done():
+                life.result()  # it never ends but by a fault: die of it, and be started again
+            life.cancel()
             await self._end()
+
+    async def _live(self) -> None:
+        await self._adopt()
+        log.info("started; workspaces on schedule: %d", len(self._workspaces))
+        tell_systemd(self._environ, "READY=1", f"STATUS=workspaces on schedule: {len(self._workspaces)}")
+        await asyncio.gather(self._beat(), self._reload_when_told())
 
     def stop(self) -> None:
         """Begin no more runs, let those under way end, and end."""
@@ -174,14 +176,14 @@ class Daemon:
         elif report.status == "failed":
             self._streaks[name] = streak.failed(report.error_code, report.error, utc_now())
             self._plan_retry(name, "schedule")
-        elif report.status == "skipped" and trigger == "webhook":  # what it told of may have come too late
-            self._plan_retry(name, "webhook")
+        elif report.status == "skipped" and trigger != "schedule":  # that run may be too early, or fail
+            self._plan_retry(name, trigger)
 
     def _plan_retry(self, name: str, trigger: Trigger) -> None:
         streak = self._streaks.get(name, Streak())
         period = period_of(self._workspaces[name].policy, utc_now())
         pause = retry_pause_seconds(streak.error_code, streak.failures, period)
-        if trigger == "webhook":
+        if trigger != "schedule":
             pause = retry_pause_seconds(None, _SKIPPED, period)
         if pause is None or self._stop.is_set():
             return
@@ -232,7 +234,8 @@ class Daemon:
             if name in new and standing.has_unheeded_webhook:
                 self.request_sync(name, "webhook")
             elif is_overdue(workspace.policy, standing.last_success_at, now):
-                self.request_sync(name, "catch_up")
+                self._queue.add(name, "catch_up", anew=name in new)  # what runs is another's by that name
+                self._fill()
             elif name in new and standing.consecutive_failures:
                 self._plan_retry(name, "schedule")
         watched = [self._watched(self._workspaces[name]) for name in new]

@@ -22,16 +22,16 @@ class Queue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, name: str, trigger: Trigger) -> bool:
+    def add(self, name: str, trigger: Trigger, *, anew: bool = False) -> bool:
         """Let the workspace run; True where a run will begin after this moment.
 
         While it runs, a webhook asks for one more run afterwards: what it told of may have come too late for
-        this one. A scheduled run that falls into another run is not made up for.
+        this one; `anew` does, too. A scheduled run that falls into another run is not made up for.
         """
         if name not in self._running:
             self._waiting.setdefault(name, trigger)
             return True
-        if trigger == "webhook":
+        if trigger == "webhook" or anew:
             self._again[name] = trigger
         return name in self._again
 

@@ -160,6 +160,32 @@ def test_sighup_adds_removes_and_reschedules(rig: Rig) -> None:
     assert rig.runs("initech")[0].trigger == "catch_up"
 
 
+@pytest.mark.parametrize("name", ["acme", "renamed"])
+def test_sighup_gives_a_running_workspace_another_id_or_name(rig: Rig, name: str) -> None:
+    """The run under way is the former one's: the new one's follows it, long before its schedule."""
+    rig.sections = '[sync]\nschedule = "every 6h"\n'
+    workspace_id = rig.add("acme")
+    rig.environ["ONTORA_API_KEY"] = "key-acme"
+    rig.api.latency_seconds = 3
+    rig.start()
+    wait_until(lambda: rig.requests("acme") == 1)
+    if name == "acme":
+        workspace_id = rig.add("other", count=4, key="key-acme")
+        rig.api.set_key(workspace_id, "key-acme")
+    rig.names.clear()
+    rig.write(more=f'[[workspaces]]\nname = "{name}"\nid = "{workspace_id}"\n')
+    rig.signal(signal.SIGHUP)
+    wait_until(
+        lambda: any(
+            (run.status, run.workspace_name, str(run.workspace_id)) == ("succeeded", name, workspace_id)
+            for run in rig.runs()
+        ),
+        40,
+    )
+    assert rig.end() == 0
+    assert_accounted_for(rig.runs())
+
+
 def test_postgres_may_go_away_and_come_back(rig: Rig, own_postgres: PostgresServer) -> None:
     rig.url = own_postgres.create_database()
     for name in ("acme", "globex", "initech"):

@@ -47,6 +47,15 @@ def test_tick_that_falls_into_a_run_is_not_made_up_for() -> None:
     assert queue.take(0.0) is None
 
 
+def test_what_is_asked_for_anew_during_a_run_follows_it() -> None:
+    queue = Queue(8)
+    queue.add("a", "schedule")
+    queue.take(0.0)
+    assert queue.add("a", "catch_up", anew=True)
+    queue.done("a")
+    assert queue.take(0.0) == ("a", "catch_up")
+
+
 def test_webhooks_that_fall_into_a_run_are_one_run_afterwards() -> None:
     queue = Queue(8)
     queue.add("a", "schedule")
