@@ -210,7 +210,10 @@ class Postgres:
             answers = driver.execute("; ".join([*begin, lock]))
             while answers.nextset():
                 pass
-            yield bool(answers.fetchone()[0])  # null where the schema is missing
+            (is_ours,) = answers.fetchone()
+            if is_ours is None:  # there is no current schema
+                raise psycopg.errors.InvalidSchemaName("its schema is missing, or this user may not use it")
+            yield is_ours
         finally:
             with suppress(psycopg.Error):
                 driver.rollback()

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.schema import CreateTable
 
 from etl.stop import Stop
@@ -81,6 +81,20 @@ class Sqlite:
             max_overflow=4,
             hide_parameters=True,
         )
+
+        @event.listens_for(engine, "connect")
+        def note_file(driver: sqlite3.Connection, record: ConnectionPoolEntry) -> None:  # noqa: ARG001
+            record.info["file"] = _identity(path)
+
+        @event.listens_for(engine, "checkout")
+        def look_whether_it_is_there(driver: Any, record: ConnectionPoolEntry, pooled: Any) -> None:  # noqa: ARG001
+            if record.info["file"] != _identity(path):  # removed, or replaced by a backup
+                raise DisconnectionError  # SQLAlchemy opens another in its place
+
+        @event.listens_for(engine, "commit")
+        def look_whether_it_is_still_there(connection: Connection) -> None:
+            if connection.info["file"] != _identity(path):
+                raise sqlite3.OperationalError("its file was removed or replaced meanwhile")
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -192,6 +206,15 @@ def _begin(driver: sqlite3.Connection, mode: str, wait_seconds: float, stop: Sto
         else:
             driver.execute(f"PRAGMA busy_timeout = {int(wait_seconds * 1000)}")
             return
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file it is; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _why_unopened(path: Path) -> str:

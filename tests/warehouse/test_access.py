@@ -6,6 +6,7 @@ import getpass
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,13 +18,21 @@ import psycopg
 import pytest
 
 from etl.config import Warehouse as WarehouseSettings
-from etl.errors import SchemaNotAtHead, WarehouseError
+from etl.errors import SchemaNotAtHead, WarehouseError, WarehouseRefused
 from etl.secret import Secret
 from etl.standin import StandIn
 from etl.tables import metadata
 from etl.warehouse import Warehouse, open_warehouse
 from etl.warehouse.schema import ensure_schema, migrate, revision_of, revisions
-from tests.acceptance.program import Program, fates, id_of, interviews_of, populate, wait_until
+from tests.acceptance.program import (
+    Program,
+    fates,
+    id_of,
+    interviews_of,
+    populate,
+    sync_here,
+    wait_until,
+)
 from tests.load.house import House, body, made, workspace
 from tests.postgres import PostgresServer, url_of
 from tests.warehouse.mounts import make_read_only, small_disk
@@ -387,7 +396,60 @@ def _assert_never_backwards(house: House) -> None:
     house.close()
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("change", ["DROP SCHEMA ont CASCADE", "ALTER SCHEMA ont RENAME TO former"])
+def test_a_schema_that_is_gone_is_no_lock_that_another_holds(
+    api: StandIn, program: Program, postgres_server: PostgresServer, postgres_url: str, change: str
+) -> None:
+    populate(api, "acme")
+    program.warehouse_url = postgres_url
+    program.configure(api.base_url, "acme", warehouse={"schema": "ont"})
+    with closing(sync_here(program)) as passes:
+        assert next(passes)[0].status == "succeeded"
+        with postgres_server.connect(postgres_url) as admin:
+            admin.execute(change)
+        (report,) = next(passes)
+    assert report.status == "failed"
+    assert "its schema is missing" in str(report.error)
+
+
 # --- 62: places of an SQLite file ---
+
+
+def test_a_file_that_is_replaced_or_removed_under_open_sessions(api: StandIn, tmp_path: Path) -> None:
+    path, backup = tmp_path / "warehouse.db", tmp_path / "backup.db"
+    populate(api, "acme")
+    program = Program(tmp_path, f"sqlite:///{path}")
+    program.configure(api.base_url, "acme")
+
+    def remove() -> None:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+
+    with closing(sync_here(program)) as passes:
+        next(passes)
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(backup)) as copy:
+            source.backup(copy)
+        remove()
+        backup.rename(path)
+        api.set_interviews(id_of("acme"), interviews_of("acme", 6))
+        assert next(passes)[0].counts.inserted == 1
+        assert program.rows("SELECT count(*) FROM interviews") == [(6,)]
+        remove()
+        (report,) = next(passes)
+    assert (report.status, report.error_code) == ("failed", "warehouse_error")
+
+
+def test_a_file_that_is_removed_during_a_load(sqlite_at_head: str) -> None:
+    with closing(House(sqlite_at_head)) as house:
+
+        def remove_within() -> None:
+            with house.warehouse.of_a_run(10) as connection:
+                connection.exec_driver_sql("DELETE FROM notices")
+                Path(sqlite_at_head.removeprefix("sqlite:///")).unlink()
+
+        with pytest.raises(WarehouseRefused, match="removed or replaced"):
+            remove_within()
 
 
 @pytest.mark.parametrize(
