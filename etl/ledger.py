@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from etl import __version__
-from etl.errors import EtlError, Interrupted
+from etl.errors import EtlError, Interrupted, WarehouseRefused
 from etl.load import REMEMBER_APPLIED, REMEMBER_SUCCESS, Job, Outcome, remembered
 from etl.statement import LAST, in_one_trip, statement
 from etl.tables import COUNTERS, interviews, rejected_rows, sync_runs, workspaces
@@ -133,7 +133,10 @@ def run_opened_at(connection: Connection, workspace_id: UUID, now: datetime) -> 
 def succeed_run(
     connection: Connection, job: Job, outcome: Outcome, facts: dict[str, Any], now: datetime
 ) -> None:
-    """Close a run as succeeded: in the load's own transaction, so that both happen or neither."""
+    """Close a run as succeeded: in the load's own transaction, so that both happen or neither.
+
+    Raises WarehouseRefused where the ledger holds no such run.
+    """
     became = {
         "run_id": job.run_id,
         "now": now,
@@ -144,8 +147,12 @@ def succeed_run(
         **remembered(job, outcome),
     }
     both = _SUCCEED_RUN if outcome.applied_digest is None else _SUCCEED_RUN_APPLIED
-    for words in both[connection.dialect.name]:
-        connection.execute(words, became)
+    closed, *_ = [connection.execute(words, became).rowcount for words in both[connection.dialect.name]]
+    if not closed:  # its number would be taken for newer than those of the runs to come
+        raise WarehouseRefused(
+            "the ledger does not hold this run any more",
+            remedy="if the warehouse was restored meanwhile, the next run is as good as any",
+        )
 
 
 def fail_run(

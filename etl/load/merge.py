@@ -41,7 +41,8 @@ def classify(
     Returns how many of those are held, and of how many rows. A loss is held where it is more than
     `max_delete_rows` and more than `max_delete_fraction` of the active rows, or where the answer is empty:
     that is more often a fault than the truth. While it is held it is measured by no more rows than before,
-    `held_of`: what comes meanwhile, or comes back, would make it look small.
+    `held_of`: what comes meanwhile, or comes back, would make it look small. That outlasts runs that look
+    for no deletes.
     """
     workspace, policy = job.workspace, job.workspace.policy
     scope = {"workspace_id": workspace.id, "project_id": workspace.project_id}

@@ -292,6 +292,18 @@ def test_a_search_path_that_leads_nowhere(
         assert "grant it CREATE and USAGE on a schema of its search_path" in done.stdout + done.stderr
 
 
+def test_a_warehouse_that_was_restored_since_the_run_was_opened(house: House) -> None:
+    """What it was before does not know the run: nor may its answer stand there as newer than others."""
+    migrate(house.warehouse)
+    asked, plain = workspace(), made(4)
+    house.load(asked, body(plain[:3]))
+    run_id = house.start(asked)
+    _execute(house, f"DELETE FROM sync_runs WHERE id = {run_id}")
+    with pytest.raises(WarehouseRefused, match="does not hold this run"):
+        house.load(asked, body(plain), run_id=run_id)
+    assert house.counts(asked, plain) == {"received": 4, "inserted": 1, "unchanged": 3}
+
+
 # --- 61: pgbouncer ---
 
 
