@@ -15,6 +15,7 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     Table,
+    Text,
     func,
     select,
 )
@@ -24,6 +25,7 @@ from etl.errors import EtlError, Interrupted, WarehouseRefused
 from etl.load import REMEMBER_APPLIED, REMEMBER_SUCCESS, Job, Outcome, remembered
 from etl.statement import LAST, in_one_trip, statement
 from etl.tables import COUNTERS, interviews, rejected_rows, sync_runs, workspaces
+from etl.warehouse.schema import REVISION, head, require_revision
 
 Trigger = Literal["manual", "schedule", "catch_up", "webhook"]
 
@@ -34,15 +36,17 @@ _REMEMBER_WORKSPACE = statement("""
 """)
 
 # Each run closes the one before it, so that no other can be left. Its own row in workspaces names it.
-_CLOSE_DEAD_RUN = """
+_CLOSE_DEAD_RUN = f"""
     UPDATE sync_runs
     SET status = 'interrupted', finished_at = :now, error_code = 'interrupted',
         error = 'the process ended before the run did; it changed nothing'
     WHERE status = 'running' AND id = (SELECT last_run_id FROM workspaces WHERE workspace_id = :workspace_id)
+        AND :revision = ({REVISION})
 """
-_OPEN_RUN = """
+_OPEN_RUN = f"""
     INSERT INTO sync_runs (workspace_id, workspace_name, trigger, status, started_at, program_version)
-    VALUES (:workspace_id, :name, :trigger, 'running', :now, :program_version)
+    SELECT :workspace_id, :name, :trigger, 'running', :now, :program_version
+    WHERE :revision = ({REVISION})
     RETURNING id
 """
 _ATTEMPT = """
@@ -56,11 +60,13 @@ _START_RUN_IN_ONE = statement(
     WITH dead AS ({_CLOSE_DEAD_RUN}),
         opened AS ({_OPEN_RUN}),
         attempt AS ({_ATTEMPT.format(of_the_run="SELECT :workspace_id, :name, :now, id FROM opened")})
-    SELECT id FROM opened
+    SELECT (SELECT id FROM opened) AS id, ({REVISION}) AS revision
     """,
     id=BigInteger(),
+    revision=Text(),
 )
 _START_RUN_IN_STEPS = (
+    statement(REVISION),
     statement(_CLOSE_DEAD_RUN),
     statement(_OPEN_RUN, id=BigInteger()),
     statement(_ATTEMPT.format(of_the_run="VALUES (:workspace_id, :name, :now, :run_id)")),
@@ -106,6 +112,8 @@ def start_run(connection: Connection, workspace_id: UUID, name: str, trigger: Tr
 
     To be called with the workspace's lock held: then no run of it can be alive. Nothing may follow it in the
     connection's transaction.
+    Raises SchemaNotAtHead where someone has migrated the warehouse since this program began: nothing is
+    written into what it does not know.
     """
     run = {
         "workspace_id": workspace_id,
@@ -113,10 +121,14 @@ def start_run(connection: Connection, workspace_id: UUID, name: str, trigger: Tr
         "now": now,
         "trigger": trigger,
         "program_version": __version__,
+        "revision": head(),
     }
     if connection.dialect.name == "postgresql":
-        return int(connection.execute(_START_RUN_IN_ONE, run, execution_options=LAST).scalar_one())
-    close_dead_run, open_run, attempt = _START_RUN_IN_STEPS
+        run_id, revision = connection.execute(_START_RUN_IN_ONE, run, execution_options=LAST).one()
+        require_revision(revision)
+        return int(run_id)
+    read_revision, close_dead_run, open_run, attempt = _START_RUN_IN_STEPS
+    require_revision(connection.execute(read_revision).scalar_one_or_none())
     connection.execute(close_dead_run, run)
     run_id = int(connection.execute(open_run, run).scalar_one())
     connection.execute(attempt, {**run, "run_id": run_id})

@@ -23,6 +23,7 @@ _TYPES: dict[str, type[TypeEngine[Any]]] = {
     "observed_at": Instant,
     "program_version": Text,
     "project_id": Identifier,
+    "revision": Text,
     "run_id": BigInteger,
     "status": Text,
     "trigger": Text,

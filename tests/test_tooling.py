@@ -161,7 +161,7 @@ def test_readme_lists_what_may_fail_of_a_workspace() -> None:
     told = set(
         re.findall(r"`(\w+)`", _between("The `error_code` of a workspace says what failed:", "## Query"))
     )
-    whole_passes = {"usage_error", "driver_missing", "schema_not_at_head"}  # refused before any workspace
+    whole_passes = {"usage_error", "driver_missing"}  # refused before any workspace
     codes = {kind.code for kind in _kinds(EtlError) if not kind.__subclasses__() or kind is WarehouseError}
     assert told == codes - whole_passes
 

@@ -14,7 +14,7 @@ import click
 
 from etl.cli.app import Context
 from etl.cli.streams import is_terminal
-from etl.errors import UsageError, WarehouseDamaged
+from etl.errors import SchemaNotAtHead, UsageError, WarehouseDamaged, WarehouseError
 from etl.open_files import make_room_for_files
 from etl.printable import printable
 
@@ -76,8 +76,8 @@ def command(
         return 128 + stopped_by
     _show(reports, as_json=as_json, dry_run=dry_run)
     _log(reports, context.log_format)
-    if any(report.error_code == WarehouseDamaged.code for report in reports):
-        return WarehouseDamaged.exit_code
+    if any(report.error_code in (WarehouseDamaged.code, SchemaNotAtHead.code) for report in reports):
+        return WarehouseError.exit_code
     return 1 if any(report.status == "failed" for report in reports) else 0
 
 

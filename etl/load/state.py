@@ -13,6 +13,7 @@ from sqlalchemy.types import TypeEngine
 from etl.column_types import Instant, Json
 from etl.load.job import Counts, Job, Outcome
 from etl.statement import statement
+from etl.warehouse.schema import REVISION, require_revision
 
 
 class State(Struct, frozen=True):
@@ -30,13 +31,14 @@ class State(Struct, frozen=True):
     """Whether any workspace has an open reject of an interview that belongs to another."""
 
 
-_READ = """
+_READ = f"""
     SELECT w.applied_run_id, w.applied_digest, w.applied_counts, w.high_watermark, w.unknown_fields,
         w.held_deletes, w.held_of,
         EXISTS (SELECT 1 FROM interviews i WHERE i.workspace_id = w.workspace_id) AS has_interviews,
         EXISTS (
             SELECT 1 FROM rejected_rows r WHERE r.reason = 'foreign_workspace' AND r.resolved_at IS NULL
-        ) AS foreign_rejects
+        ) AS foreign_rejects,
+        ({REVISION}) AS revision
     FROM workspaces w
     WHERE w.workspace_id = :workspace_id
 """
@@ -50,6 +52,7 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
     "held_of": BigInteger(),
     "has_interviews": Boolean(),
     "foreign_rejects": Boolean(),
+    "revision": Text(),
 }
 _READ_LOCKED = {
     "sqlite": statement(_READ, **_COLUMNS),
@@ -75,8 +78,10 @@ def read_state(connection: Connection, workspace_id: UUID) -> State:
     """The workspace's state; its row stays locked until the transaction ends.
 
     So two loads of one workspace follow each other even where a pooler has broken the lock (promise 3).
+    Raises SchemaNotAtHead where someone has migrated the warehouse while the answer was on its way.
     """
     row = connection.execute(_READ_LOCKED[connection.dialect.name], {"workspace_id": workspace_id}).one()
+    require_revision(row.revision)
     counts: dict[str, Any] | None = row.applied_counts
     return State(
         row.applied_run_id,

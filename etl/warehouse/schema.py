@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _VERSION_TABLE = "alembic_version"
+REVISION = f"SELECT version_num FROM {_VERSION_TABLE}"
 _REFILLED = {"interview_digests", "notices", "webhook_deliveries"}
 
 
@@ -52,11 +53,16 @@ def revisions() -> tuple[str, ...]:
     return tuple(sorted(file.name.partition("_")[0] for file in files))
 
 
+def head() -> str:
+    """The revision that this program needs."""
+    return revisions()[-1]
+
+
 def revision_of(connection: Connection) -> str | None:
     """The warehouse's revision; None where no migration has ever run."""
     if not inspect(connection).has_table(_VERSION_TABLE):
         return None
-    version: str | None = connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalar()
+    version: str | None = connection.execute(text(REVISION)).scalar()
     return version
 
 
@@ -66,7 +72,7 @@ def standing(revision: str | None) -> Schema:
         return Schema.ABSENT
     if revision not in revisions():
         return Schema.AHEAD
-    return Schema.HEAD if revision == revisions()[-1] else Schema.BEHIND
+    return Schema.HEAD if revision == head() else Schema.BEHIND
 
 
 def ensure_schema(warehouse: Warehouse, *, auto_migrate: bool) -> None:
@@ -136,19 +142,24 @@ def require_head(warehouse: Warehouse) -> None:
 
 
 def _require_head(warehouse: Warehouse, connection: Connection, revision: str | None) -> None:
-    schema = standing(revision)
-    if schema is Schema.ABSENT:
+    if revision is None:
         raise _no_warehouse(warehouse)
-    if schema is not Schema.HEAD:
-        raise SchemaNotAtHead(
-            f"the schema of {warehouse.place} is {schema.value} (it is at {revision}, "
-            f"this program at {revisions()[-1]})",
-            remedy="upgrade ontora-etl" if schema is Schema.AHEAD else "run: ontora-etl migrate",
-        )
+    require_revision(revision, warehouse.place)
     if missing := _missing(warehouse.dialect.columns(connection)):
         raise SchemaNotAtHead(
             f"the schema of {warehouse.place} is damaged: {', '.join(missing)} missing",
             remedy="restore it from a backup",
+        )
+
+
+def require_revision(revision: str | None, place: str = "the warehouse") -> None:
+    """Raise SchemaNotAtHead unless the revision is the one that this program needs."""
+    schema = standing(revision)
+    if schema is not Schema.HEAD:
+        raise SchemaNotAtHead(
+            f"the schema of {place} is {schema.value} (it is at {revision or 'no revision'}, "
+            f"this program at {head()})",
+            remedy="upgrade ontora-etl" if schema is Schema.AHEAD else "run: ontora-etl migrate",
         )
 
 
@@ -200,7 +211,7 @@ def migrate(
         _refuse_ahead(warehouse, before)
         config = _alembic_config()
         config.attributes["connection"] = connection
-        target = revisions()[-1] if to == "head" else _padded(to)
+        target = head() if to == "head" else _padded(to)
         if _is_down(target, before):
             filled = _filled_tables(connection) if keep_data else set()
             command.downgrade(config, target)
@@ -256,7 +267,7 @@ def migration_sql(warehouse: Warehouse, to: str, present: Present) -> str:
 
     _require_known(to)
     since = present.revision
-    target = revisions()[-1] if to == "head" else _padded(to)
+    target = head() if to == "head" else _padded(to)
     if target == (since or "base"):
         return ""
     out = io.StringIO()

@@ -21,7 +21,7 @@ from etl.config import Warehouse as WarehouseSettings
 from etl.errors import SchemaNotAtHead, WarehouseError, WarehouseRefused
 from etl.secret import Secret
 from etl.standin import StandIn
-from etl.tables import metadata
+from etl.tables import metadata, sync_runs
 from etl.warehouse import Warehouse, open_warehouse
 from etl.warehouse.schema import ensure_schema, migrate, revision_of, revisions
 from tests.acceptance.program import (
@@ -83,6 +83,23 @@ def test_ahead_is_always_refused(house: House) -> None:
     with pytest.raises(SchemaNotAtHead, match="ahead"):
         migrate(house.warehouse)
     assert house.ask("SELECT version_num FROM alembic_version") == "9999"
+
+
+def test_migrated_while_a_program_is_at_work(house: House) -> None:
+    """As when a newer release migrates beside a daemon: no run is opened, and none that was is loaded."""
+    asked, plain = workspace(), made(4)
+    house.load(asked, body(plain[:3]))
+    run_id = house.start(asked)
+    for revision, what in (("9999", "ahead"), (revisions()[0], "behind")):
+        _execute(house, f"UPDATE alembic_version SET version_num = '{revision}'")
+        with pytest.raises(SchemaNotAtHead, match=what):
+            house.start(asked)
+        assert [run["id"] for run in house.rows(sync_runs)][-1] == run_id
+        with pytest.raises(SchemaNotAtHead, match=what):
+            house.load(asked, body(plain), run_id=run_id)
+    assert len(house.present()) == 3
+    _execute(house, f"UPDATE alembic_version SET version_num = '{revisions()[-1]}'")
+    assert house.counts(asked, plain) == {"received": 4, "inserted": 1, "unchanged": 3}
 
 
 def test_absent_is_migrated(house: House) -> None:
