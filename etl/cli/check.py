@@ -41,7 +41,7 @@ def _good(what: str, said: str) -> Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_obj
 def command(context: Context, as_json: bool) -> int:  # noqa: FBT001
-    """Test the configuration, the warehouse, its schema, and one authorised request per workspace.
+    """Test the configuration, its secrets, the warehouse, its schema, and one request per workspace.
 
     \b
     Example:
@@ -71,8 +71,30 @@ def _findings(context: Context) -> Iterable[Finding]:
     enabled = [workspace for workspace in settings.workspaces if workspace.enabled]
     workspaces = "1 workspace" if len(enabled) == 1 else f"{len(enabled)} workspaces"
     yield _good("configuration", f"{settings.source}, {workspaces} enabled")
+    yield from _secret_findings(settings, enabled)
     yield from _warehouse_findings(settings)
     yield from asyncio.run(_workspace_findings(settings, enabled))
+
+
+def _secret_findings(settings: Settings, enabled: Iterable[Workspace]) -> Iterable[Finding]:
+    """The secrets beside the API keys: without one, the daemon does not start, or nobody is told."""
+    from etl.config import read_secret_env  # noqa: PLC0415
+
+    named = {
+        "[serve] token_env": settings.serve.token_env,
+        "[notify] webhook_url_env": settings.notify.webhook_url_env,
+        "[notify] heartbeat_url_env": settings.notify.heartbeat_url_env,
+        **{f"webhooks of {workspace.name}": workspace.webhook_secret_env for workspace in enabled},
+    }
+    for what, variable in named.items():
+        if not variable:
+            continue
+        try:
+            read_secret_env(variable, os.environ)
+        except ConfigError as error:
+            yield Finding(what, ok=False, said=str(error), exit_code=error.exit_code)
+        else:
+            yield _good(what, f"environment variable {variable} is set")
 
 
 def _warehouse_findings(settings: Settings) -> Iterable[Finding]:

@@ -187,6 +187,27 @@ def test_check_names_what_is_not_in_place(
     assert next(found["what"] for found in answer.json["checks"] if not found["ok"]) == what
 
 
+def test_check_looks_for_every_secret_that_the_configuration_names(api: StandIn, synced: Program) -> None:
+    synced.configure(
+        api.base_url,
+        "acme",
+        serve={"token_env": "TOKEN"},
+        notify={"webhook_url_env": "HOOK", "heartbeat_url_env": "PULSE"},
+        workspaces={"acme": {"webhook_secret_env": "SHARED"}},
+    )
+    synced.export("TOKEN", "a-token-of-32-characters-or-so-on")
+    synced.environ["SHARED"] = " "
+    done = synced.run("check")
+    assert done.exit_code == 2
+    assert done.stdout.splitlines()[1:5] == [
+        "ok    [serve] token_env: environment variable TOKEN is set",
+        "FAIL  [notify] webhook_url_env: environment variable HOOK is not set: export the secret in it",
+        "FAIL  [notify] heartbeat_url_env: environment variable PULSE is not set: export the secret in it",
+        "FAIL  webhooks of acme: environment variable SHARED is empty: it should hold the secret",
+    ]
+    assert "ok    workspace acme" in done.stdout
+
+
 # --- migrate ---
 
 
