@@ -6,12 +6,14 @@ httpx's timeouts are per read, so the deadline over all attempts and waits is ke
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
+from urllib.request import getproxies
 
 import httpx
 from msgspec import Struct
@@ -28,14 +30,16 @@ from etl.errors import (
     UnexpectedAnswer,
 )
 from etl.extract.inflate import broken_compression, pieces
-from etl.extract.refusals import refusal
+from etl.extract.refusals import refusal, told
 from etl.extract.retry import RETRIED_STATUS, Retriable, backoff_seconds, retry_after_seconds
 from etl.extract.spool import Answer, Spool
 from etl.meter import Meter
-from etl.printable import printable
 from etl.secret import Secret
 
 _LONGEST_REASON = 200
+# Once TLS is set up, its faults come as they are.
+_BREAKS = (httpx.TransportError, ssl.SSLError)
+_CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]+)""", re.IGNORECASE)
 
 
 class Request(Struct, frozen=True):
@@ -94,13 +98,19 @@ class Downloads:
                 # No certificates to load where none will be shown (base_url is then a loopback address).
                 self._verify = httpx.create_ssl_context(verify=self._api.base_url.startswith("https:"))
             return httpx.AsyncClient(
-                headers={"Accept": "application/json", "User-Agent": f"ontora-etl/{__version__}"},
+                headers={
+                    "Accept": "application/json",
+                    "Accept-Encoding": "gzip",  # the one that is unpacked here, in small pieces
+                    "User-Agent": f"ontora-etl/{__version__}",
+                },
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
                 timeout=httpx.Timeout(self._api.timeout_seconds),
                 limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
                 follow_redirects=False,
                 event_hooks={"response": [_set_redirect_aside]},
                 verify=self._verify,
+                # Nor is NO_PROXY read where there is none: httpx stumbles over ranges of IPv6 in it.
+                trust_env=bool(getproxies().keys() - {"no"}),
             )
         except OSError as error:
             raise ConnectError(
@@ -110,7 +120,7 @@ class Downloads:
         except (httpx.InvalidURL, ValueError, ImportError) as error:  # whose words may hold a password
             raise ConnectError(
                 f"the proxy of the environment cannot be used ({type(error).__name__})",
-                remedy="check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY: a proxy is an http:// address",
+                remedy="HTTP_PROXY, HTTPS_PROXY, ALL_PROXY hold http:// addresses, NO_PROXY hosts: no ranges",
             ) from error
 
 
@@ -212,8 +222,8 @@ async def _response(client: httpx.AsyncClient, request: Request, api: Api) -> As
         async with client.stream("GET", url, headers=request.headers()) as response:
             begun = True
             if response.status_code != httpx.codes.OK:
-                await _refuse(response, request)
-            _check_form(response)
+                await _refuse(response, request, api)
+            _check_form(response, request.key)
             yield response
     except httpx.DecodingError as error:
         raise broken_compression() from error
@@ -225,17 +235,24 @@ async def _response(client: httpx.AsyncClient, request: Request, api: Api) -> As
                 remedy="look at the network, or raise api.timeout_seconds",
             )
         ) from error
-    except httpx.TransportError as error:
-        raise _broken(error, api, begun=begun) from error
+    except _BREAKS as error:
+        raise _broken(error, request.key, api, begun=begun) from error
 
 
-def _broken(error: httpx.TransportError, api: Api, *, begun: bool) -> Exception:
-    why = printable(str(error) or type(error).__name__, _LONGEST_REASON)
+def _broken(error: Exception, key: Secret, api: Api, *, begun: bool) -> Exception:
+    why = told(str(error) or type(error).__name__, key, _LONGEST_REASON)
     if begun:
         fault: SyncError = IncompleteAnswer(
             f"the connection to {api.base_url} broke inside the answer ({why})", remedy="look at the network"
         )
         return Retriable(fault)
+    if isinstance(error, httpx.RemoteProtocolError):
+        return Retriable(
+            ConnectError(
+                f"{api.base_url} sent no proper answer ({why})",
+                remedy="is there a proxy or a firewall between?",
+            )
+        )
     fault = ConnectError(
         f"cannot reach {api.base_url} ({why})", remedy="check api.base_url, DNS and any proxy"
     )
@@ -255,15 +272,16 @@ def _is_certificate_fault(error: BaseException) -> bool:
     return False
 
 
-async def _refuse(response: httpx.Response, request: Request) -> None:
+async def _refuse(response: httpx.Response, request: Request, api: Api) -> None:
     body = b""
     try:
-        async for piece in pieces(response):
-            body += piece
-            if len(body) > 64 * 1024:  # an error has no reason to be long
-                break
-    except (UnexpectedAnswer, httpx.DecodingError):
-        body = b""  # not packed as it says: the status says enough
+        async with asyncio.timeout(api.timeout_seconds):
+            async for piece in pieces(response):
+                body += piece
+                if len(body) > 64 * 1024:  # an error has no reason to be long
+                    break
+    except (UnexpectedAnswer, httpx.DecodingError, TimeoutError, *_BREAKS):
+        body = b""  # not packed as it says, or cut: the status says enough
     fault = refusal(response, body, request.key, request.key_source)
     if response.status_code in RETRIED_STATUS:
         wait = retry_after_seconds(response.headers.get("retry-after"), datetime.now(UTC))
@@ -271,17 +289,19 @@ async def _refuse(response: httpx.Response, request: Request) -> None:
     raise fault
 
 
-def _check_form(response: httpx.Response) -> None:
+def _check_form(response: httpx.Response, key: Secret) -> None:
     """An answer is data only if it says that it is JSON in UTF-8."""
-    media_type = response.headers.get("content-type", "application/json").partition(";")[0].strip()
+    content_type = response.headers.get("content-type", "application/json")
+    media_type = content_type.partition(";")[0].strip()
     if not media_type.lower().endswith(("/json", "+json")):
         raise UnexpectedAnswer(
-            f"the answer is {printable(media_type, _LONGEST_REASON) or 'untyped'}, not JSON",
+            f"the answer is {told(media_type, key, _LONGEST_REASON) or 'untyped'}, not JSON",
             remedy="a proxy or an outage page may have answered in the API's place",
         )
-    charset = response.charset_encoding or "utf-8"
+    named = _CHARSET.search(content_type)
+    charset = named[1].lower() if named else "utf-8"
     if charset not in ("utf-8", "utf8", "us-ascii"):
         raise UnexpectedAnswer(
-            f"the answer is in {printable(charset, _LONGEST_REASON)}, not UTF-8",
+            f"the answer is in {told(charset, key, _LONGEST_REASON)}, not UTF-8",
             remedy="JSON is UTF-8; is a proxy between?",
         )

@@ -6,6 +6,7 @@ terminals and into the ledger.
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,15 +38,15 @@ def refusal(response: httpx.Response, body: bytes, key: Secret, key_source: str)
     if 300 <= status < 400:  # noqa: PLR2004
         where = _host(response.extensions.get("location", ""))
         return UnexpectedRedirect(
-            f"the API redirects ({status}) to {_told(where, key, _LONGEST_WORD)}",
+            f"the API redirects ({status}) to {told(where, key, _LONGEST_WORD)}",
             remedy="set api.base_url to the API's final address",
         )
     code, detail = _code_and_detail(body)
     request_id = response.headers.get("x-request-id", "")
     words = [
-        f"{status} {_told(code, key, _LONGEST_WORD)}".strip(),
-        _told(detail, key, _LONGEST_DETAIL),
-        f"request id {_told(request_id, key, _LONGEST_WORD)}" if request_id else "",
+        f"{status} {told(code, key, _LONGEST_WORD)}".strip(),
+        told(detail, key, _LONGEST_DETAIL),
+        f"request id {told(request_id, key, _LONGEST_WORD)}" if request_id else "",
     ]
     said = ", ".join(word for word in words if word)
     if status == HTTPStatus.UNAUTHORIZED:
@@ -74,8 +75,10 @@ def refusal(response: httpx.Response, body: bytes, key: Secret, key_source: str)
     )
 
 
-def _told(text: str, key: Secret, longest: int) -> str:
-    masked = text.replace(key.reveal(), "***")  # before it is cut: half a key must not be seen either
+def told(text: str, key: Secret, longest: int) -> str:
+    """What the other side says, fit for a line, with the key masked in whatever case it is echoed."""
+    # Before it is cut: half a key must not be seen either.
+    masked = re.sub(re.escape(key.reveal()), "***", text, flags=re.IGNORECASE)
     return printable(" ".join(masked.split()), longest)
 
 

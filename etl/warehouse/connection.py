@@ -167,6 +167,11 @@ def open_warehouse(settings: WarehouseSettings, downloads: int = 1) -> Warehouse
     # There are half as many loads as downloads.
     try:
         engine = dialect.create_engine(url, settings.schema, 2 * downloads + _SPARE_SESSIONS)
+    except FileNotFoundError as error:
+        raise WarehouseError(
+            f"cannot tell where {place} is: the working directory was removed",
+            remedy="change into a folder that exists",
+        ) from error
     except (SQLAlchemyError, ValueError) as error:  # whose words repeat the options' values
         raise WarehouseError(
             f"warehouse.url has options that cannot be used ({type(error).__name__})",

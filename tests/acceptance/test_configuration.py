@@ -294,6 +294,17 @@ def test_reliability_62_a_relative_path_is_from_the_working_directory(api: Stand
     assert len(program.interviews()) == 5
 
 
+def test_reliability_62_a_working_directory_that_was_removed(api: StandIn, program: Program) -> None:
+    program.configure(api.base_url, "acme", warehouse={"url": "sqlite:///warehouse.db"})
+    leave = "import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')"
+    done = program.run("--config", str(program.config), "sync", before=leave)
+    assert done.exit_code == 3
+    assert done.stderr == (
+        "error: cannot tell where warehouse.db is: the working directory was removed: "
+        "change into a folder that exists\n"
+    )
+
+
 def _break_folder(database: Path) -> str:
     database.parent.chmod(0o555)
     return "read-?only|[Pp]ermission denied|not writable"

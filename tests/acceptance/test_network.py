@@ -18,7 +18,17 @@ import pytest
 import trustme
 
 from etl.standin import StandIn, faults, write_answer
-from tests.acceptance.program import COMMAND, Done, Program, fates, id_of, moments, populate, wait_until
+from tests.acceptance.program import (
+    COMMAND,
+    Done,
+    Program,
+    fates,
+    id_of,
+    key_of,
+    moments,
+    populate,
+    wait_until,
+)
 from tests.listener import Listener, pump
 
 _HOST = "api.ontora.test"  # no resolver knows it
@@ -97,6 +107,108 @@ def test_reliability_1_a_wrong_certificate_is_not_retried(
     assert (code, attempts) == ("connect_error", 1)
     assert any(words in said for words in expected.split("|"))
     assert "its certificate is not trusted" in said
+
+
+class _Damage(Listener):
+    """Stands before a server and damages what it sends, far behind the handshake: on so many connections."""
+
+    def __init__(self, port: int, connections: int) -> None:
+        self._port = port
+        self._left = connections
+        super().__init__()
+
+    def serve(self, client: socket.socket) -> None:
+        sent, whole = 0, self._left == 0
+        self._left = max(0, self._left - 1)
+        with client, socket.create_connection(("127.0.0.1", self._port)) as server, suppress(OSError):
+            threading.Thread(target=pump, args=(client, server), daemon=True).start()
+            while piece := server.recv(4096):
+                sent += len(piece)
+                if sent > 20_000 and not whole:
+                    whole = True
+                    piece = bytes([piece[0] ^ 1]) + piece[1:]
+                client.sendall(piece)
+
+
+@pytest.mark.parametrize("connections", [1, 2])
+def test_reliability_2_a_damaged_record_of_tls_is_asked_for_again(
+    program: Program, authority: trustme.CA, connections: int
+) -> None:
+    with _tls(authority.issue_cert("127.0.0.1")) as api:
+        populate(api, "acme", count=300)
+        with closing(_Damage(int(api.base_url.rpartition(":")[2]), connections)) as damage:
+            program.configure(f"https://127.0.0.1:{damage.port}", "acme")
+            done = program.sync()
+    if connections == 1:
+        assert fates(done.workspace("acme")) == {"received": 300, "inserted": 300}
+        assert done.workspace("acme")["attempts"] == 2
+    else:
+        code, attempts, said = _failed(done)
+        assert code in ("connect_error", "incomplete_answer")  # whether the headers were whole
+        assert attempts == 2
+        assert "SSL" in said
+
+
+# --- what is no HTTP ---
+
+
+class _Parrot(Listener):
+    """Answers every request with the same bytes, and hangs up."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        super().__init__()
+
+    def serve(self, client: socket.socket) -> None:
+        with client:
+            client.recv(65536)
+            client.sendall(self._answer)
+
+
+# What is sent, with the key echoed for KEY → code, attempts, and what the message says.
+_SENT = {
+    "a-header": (b"HTTP/1.1 200 OK\r\nX-API-Key KEY\r\n\r\n[]", "connect_error", 2, "no proper answer"),
+    "a-status-line": (b"HTTP/1.1 KEY\r\n\r\n", "connect_error", 2, "no proper answer"),
+    "a-chunk": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nKEY\r\n",
+        "incomplete_answer",
+        2,
+        "broke inside the answer",
+    ),
+    "a-type": (b"HTTP/1.1 200 OK\r\nContent-Type: text/KEY\r\n\r\n", "unexpected_answer", 1, "not JSON"),
+    "a-charset": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=KEY\r\n\r\n[]",
+        "unexpected_answer",
+        1,
+        "not UTF-8",
+    ),
+    "a-host": (b"HTTP/1.1 302 Found\r\nLocation: http://KEY/\r\n\r\n", "unexpected_redirect", 1, "redirects"),
+    "15-cut-short": (
+        b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 500\r\n\r\n{",
+        "invalid_api_key",
+        1,
+        "refused the key",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", _SENT)
+def test_reliability_an_odd_answer_is_one_line_and_tells_no_key(program: Program, what: str) -> None:
+    sent, expected, attempts, words = _SENT[what]
+    with closing(_Parrot(sent.replace(b"KEY", key_of("acme").encode()))) as parrot:
+        program.configure(f"http://127.0.0.1:{parrot.port}", "acme")
+        done = program.sync()
+    code, tried, said = _failed(done)
+    assert (code, tried) == (expected, attempts)
+    assert words in said
+    assert key_of("acme").lower() not in (done.stdout + done.stderr).lower()
+
+
+def test_reliability_10_a_charset_that_nobody_can_read_is_none(program: Program) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset*0*=x; charset*5=y; charset*\r\n\r\n"
+    with closing(_Parrot(head + b"[]")) as parrot:
+        program.configure(f"http://127.0.0.1:{parrot.port}", "acme")
+        assert program.sync().exit_code == 0
 
 
 # --- 9: more than fits ---
@@ -183,6 +295,15 @@ def test_reliability_12_the_proxy_of_the_environment_is_used(program: Program, a
         assert program.sync(env=excepted).exit_code == 0
         assert len(proxy.asked) == 1
         assert len(moments(api, "acme")) == 2
+
+
+@pytest.mark.parametrize("excepted", ["fe80::/10", "[::1]", "fd00::/8,localhost"])
+def test_reliability_12_exceptions_from_no_proxy_harm_nothing(
+    api: StandIn, program: Program, excepted: str
+) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme")
+    assert program.sync(env={"NO_PROXY": excepted}).exit_code == 0
 
 
 def test_reliability_12_a_proxy_that_is_gone_is_a_connect_error(program: Program) -> None:
