@@ -107,6 +107,7 @@ def _begin(engine: Engine, **settings: str) -> tuple[str, str]:
     those of different workspaces would fail each other; and idle with a lock, it holds back no vacuum.
     """
     settings["DateStyle"] = "ISO"  # the driver reads no other
+    settings["TimeZone"] = "UTC"  # elsewhere the first and the last instants are of years that Python lacks
     if schema := engine.get_execution_options()["schema"]:  # a plain identifier: the configuration saw to it
         settings["search_path"] = f'"{schema}"'
     calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
@@ -184,8 +185,8 @@ class Postgres:
             if options.get("writes"):
                 settings |= _no_limits(connection.connection.driver_connection)
             wait_seconds = options.get("wait_seconds")
-            if wait_seconds is not None:  # a load, whose instants come as text in UTC
-                settings |= {"TimeZone": "UTC", "lock_timeout": str(max(1, int(wait_seconds * 1000)))}
+            if wait_seconds is not None:
+                settings["lock_timeout"] = str(max(1, int(wait_seconds * 1000)))
             begin_later(connection, _begin(connection.engine, **settings))
 
         travel_together(engine)

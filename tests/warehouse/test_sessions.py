@@ -59,6 +59,30 @@ def test_what_a_database_is_set_to_changes_nothing(
             assert one.rows(table) == other.rows(table)
 
 
+@pytest.mark.parametrize(
+    ("zone", "updated_at"),
+    [("Asia/Tokyo", "9999-12-31T23:59:59.999999Z"), ("America/New_York", "0001-01-01T00:00:00Z")],
+)
+def test_the_last_and_the_first_instant_can_be_read_in_every_zone(
+    postgres_server: PostgresServer,
+    api: StandIn,
+    program: Program,
+    postgres_url: str,
+    zone: str,
+    updated_at: str,
+) -> None:
+    """There they are of years that Python lacks; the watermark stays for ever."""
+    _set(postgres_server, postgres_url, f"TimeZone = '{zone}'")
+    program.warehouse_url = postgres_url
+    populate(api, "acme", "globex")
+    api.set_interviews(id_of("acme"), [one | {"updated_at": updated_at} for one in interviews_of("acme")])
+    program.configure(api.base_url, "acme", "globex")
+    assert program.sync().exit_code == 0
+    for words in (["status"], ["status", "--json"], ["runs"], ["runs", "--json"], ["check"]):
+        assert program.run(*words).exit_code == 0
+    assert program.run("runs", "acme", "--json").json[0]["high_watermark"][:4] == updated_at[:4]
+
+
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_every_transaction_is_read_committed(
     postgres_server: PostgresServer, api: StandIn, program: Program, postgres_url: str, level: str
