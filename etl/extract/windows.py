@@ -23,6 +23,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _holds_nul = re.compile(rb"\\u0000").search  # twice as fast as `in`
 _BLANK = b" \t\r\n"
 _FIRST_LOOK_BYTES = 16
+_DEEPEST = 100_000  # no parser goes so far; to count on would only take time
 # How an element begins: with the same key as the others, and hardly as an object inside one.
 _HEAD = re.compile(rb'[ \t\r\n]*(\{[ \t\r\n]*"[^"\\]*")')
 
@@ -71,7 +72,10 @@ def windows(file: IO[bytes], window_bytes: int = WINDOW_BYTES) -> Iterator[Windo
             return
         cut = _cut(text, first)
         if cut is None:
-            wanted = 2 * max(wanted, len(text))
+            if (short := _without_blanks_behind(text, first)) is None:
+                wanted = 2 * max(wanted, len(text))
+            else:
+                text, wanted = short, max(window_bytes, 2 * len(short))
             continue
         window, end = cut
         yield window
@@ -81,10 +85,23 @@ def windows(file: IO[bytes], window_bytes: int = WINDOW_BYTES) -> Iterator[Windo
 
 
 def _filled(text: bytes, file: IO[bytes], wanted: int) -> bytes:
-    """The text with so much more of the file that it is as long as wanted; shorter only at the file's end."""
+    """The text with so much more of the file that it is as long as wanted; shorter only at the file's end.
+
+    Blanks before it are left out: there may be any number.
+    """
+    text = text.lstrip(_BLANK)
     while len(text) < wanted and (read := file.read(wanted - len(text))):
-        text += read
+        text = text + read if text else read.lstrip(_BLANK)
     return text
+
+
+def _without_blanks_behind(text: bytes, first: int) -> bytes | None:
+    """The text with one blank for the many at its end; None where it has few, or they may be an element's."""
+    short = text.rstrip(_BLANK)
+    if 2 * len(short) > len(text):  # so that reading it costs no more than the blanks
+        return None
+    is_whole = _parse(short, first) or (short.endswith(b"]") and _parse(short[:-1], first))
+    return short + b" " if is_whole else None
 
 
 def _skip_to_array(file: IO[bytes]) -> bytes:
@@ -127,9 +144,13 @@ def _cut_by_depth(text: bytes, first: int) -> tuple[Window, int] | None:
         bracket = found["bracket"]
         if bracket is not None and bracket in b"[{":
             depth += 1
+            if depth > _DEEPEST:
+                raise _not_an_array("it is nested too deeply")
         elif depth:
             depth -= 1
-        else:  # the array's own bracket, or the end of what was read
+        elif bracket is not None and text[found.end() :].strip(_BLANK):  # behind the array's own
+            raise _not_an_array("it is malformed")
+        else:  # the end, or that of what was read
             break
         at = found.end()
     if comma < 0:

@@ -117,7 +117,7 @@ _ELEMENTS = (
     ),
     *("[]", '[{"b":"]"}, 2]', '{"a":"\\ud800"}', '"\\u0000"', '"x\\"},{\\"y"', "12345678901234567890"),
 )
-_BLANKS = st.sampled_from(["", "", "", " ", "\n", "\t  "])
+_BLANKS = st.sampled_from(["", "", "", " ", "\n", "\t  ", " " * 60])
 
 
 @st.composite
@@ -321,6 +321,26 @@ def test_27_memory_is_bounded_whatever_the_length(element: bytes, between: bytes
     assert peak < 3 * 2**20
 
 
+@pytest.mark.parametrize(
+    "where", ["%b[]", "[%b]", '[{"a":1}%b]', '[{"a":1},%b{"a":2}]', '[{"a":1}%b,1]', "[1]%b"]
+)
+def test_27_blanks_may_stand_anywhere_and_take_no_memory(where: str) -> None:
+    with tempfile.TemporaryFile() as file:
+        before, after = where.encode().split(b"%b")
+        file.write(before)
+        for _ in range(12):
+            file.write(b" \r\n\t" * 2**18)
+        file.write(after)
+        tracemalloc.start()
+        try:
+            found = sum(len(window.elements) for window in windows(file))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert found == len(json.loads(where.replace("%b", "")))
+    assert peak < 3 * 2**20
+
+
 @pytest.mark.parametrize("blank", [b"", b" ", b"\n  "])
 @pytest.mark.parametrize("slots", [[], SLOTS, {f"day_{number}": SLOTS[:2] for number in range(7)}])
 def test_interviews_are_cut_without_counting_brackets(
@@ -334,9 +354,16 @@ def test_interviews_are_cut_without_counting_brackets(
     assert elements(body, 20_000) == [one] * 200
 
 
-@pytest.mark.parametrize("start", [b'[{"a":x},', b"[{},,", b"[1 2,", b'[{"a" 1},'])
+@pytest.mark.parametrize("start", [b'[{"a":x},', b"[{},,", b"[1 2,", b'[{"a" 1},', b"[1]", b"[{}}"])
 def test_a_malformed_start_is_refused_before_the_rest_is_read(start: bytes) -> None:
     file = io.BytesIO(start + b",".join([as_json(INTERVIEW)] * 20_000) + b"]")
     with pytest.raises(UnexpectedAnswer, match="malformed"):
         list(windows(file))
     assert file.tell() < 10_000_000
+
+
+def test_brackets_without_end_are_refused_before_the_rest_is_read() -> None:
+    file = io.BytesIO(b"[" * 10_000_000)
+    with pytest.raises(UnexpectedAnswer, match="too deeply"):
+        list(windows(file))
+    assert file.tell() < 1_000_000
