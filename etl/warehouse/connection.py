@@ -91,8 +91,9 @@ class Warehouse(Struct, frozen=True):
             yield
         except self.dialect.errors as error:
             fault = self.dialect.fault(error)
+            why = reason(error, 2 if fault is Fault.DEPENDED else 1)  # the second names what depends
             raise WarehouseError(
-                f"cannot use the warehouse at {self.place}: {reason(error)}", remedy=_REMEDIES[fault]
+                f"cannot use the warehouse at {self.place}: {why}", remedy=_REMEDIES[fault]
             ) from error
         except OSError as error:  # a lock file in a folder that is not ours
             raise WarehouseError(
@@ -124,6 +125,7 @@ _REMEDIES = {
     Fault.EXISTS: "the next run tries again",
     Fault.UNREACHABLE: "check warehouse.url, the folder and its rights",
     Fault.DAMAGED: "restore it from a backup",
+    Fault.DEPENDED: "drop that, migrate, and make it anew",
     Fault.REFUSED: "check the role's rights and that the schema is whole: ontora-etl check",
 }
 _LOAD_ERRORS: dict[Fault, type[SyncError]] = {
@@ -133,14 +135,15 @@ _LOAD_ERRORS: dict[Fault, type[SyncError]] = {
     Fault.CROWDED: WarehouseLost,
     Fault.UNREACHABLE: WarehouseLost,
     Fault.DAMAGED: WarehouseDamaged,
+    Fault.DEPENDED: WarehouseRefused,
     Fault.REFUSED: WarehouseRefused,
 }
 
 
-def reason(error: BaseException) -> str:
-    """The driver's own first line: no SQL, no parameters, no password."""
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def reason(error: BaseException, lines: int = 1) -> str:
+    """The driver's own first line, or lines: no SQL, no parameters, no password."""
+    said = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return " ".join(said[:lines]) or type(error).__name__
 
 
 def open_warehouse(settings: WarehouseSettings, downloads: int = 1) -> Warehouse:

@@ -25,6 +25,7 @@ class Fault(Enum):
     EXISTS = "a row with that key exists"
     UNREACHABLE = "the warehouse cannot be opened"
     DAMAGED = "the database's data is damaged"
+    DEPENDED = "others' views depend on what was to be dropped"
     REFUSED = "the warehouse refused the statement"
 
 

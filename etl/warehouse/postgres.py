@@ -27,6 +27,7 @@ _FAULTS = {
     "53100": Fault.FULL,
     "40": Fault.CONFLICT,
     "23505": Fault.EXISTS,
+    "2BP01": Fault.DEPENDED,
     "57P": Fault.LOST,
     "08": Fault.LOST,
     "XX001": Fault.DAMAGED,  # of a table

@@ -21,7 +21,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from etl.config import Warehouse as WarehouseSettings
-from etl.errors import SchemaNotAtHead, UsageError
+from etl.errors import SchemaNotAtHead, UsageError, WarehouseError
 from etl.secret import Secret
 from etl.tables import interviews, interviews_history, metadata, rejected_rows, sync_runs, workspaces
 from etl.warehouse import Warehouse, open_warehouse
@@ -294,6 +294,16 @@ def _alembic(url: str) -> subprocess.CompletedProcess[str]:
 def test_an_unknown_revision_is_refused(house: House, unknown: str) -> None:
     with pytest.raises(UsageError, match="no revision"):
         migrate(house.warehouse, unknown)
+
+
+@pytest.mark.postgres
+def test_a_view_of_others_that_stands_in_the_way_is_named(postgres_url: str) -> None:
+    with closing(House(postgres_url)) as house:
+        with house.warehouse.writing() as connection:
+            connection.exec_driver_sql("CREATE VIEW mine AS SELECT id FROM interviews_current")
+        with pytest.raises(WarehouseError, match=r"view mine depends on .*: drop that, migrate"):
+            migrate(house.warehouse, "0003")
+        require_head(house.warehouse)
 
 
 def test_a_migration_that_fails_leaves_no_half(house: House) -> None:
