@@ -125,6 +125,9 @@ async def _pass(
             return await task, None
         except asyncio.CancelledError:
             return [], stopped_by[0]
+        finally:  # before the loop closes its pipe: a signal in between would leave a traceback
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
 
 def _progress(meters: Sequence[Meter]) -> AbstractContextManager[None]:
