@@ -112,8 +112,8 @@ def start_run(connection: Connection, workspace_id: UUID, name: str, trigger: Tr
 
     To be called with the workspace's lock held: then no run of it can be alive. Nothing may follow it in the
     connection's transaction.
-    Raises SchemaNotAtHead where someone has migrated the warehouse since this program began: nothing is
-    written into what it does not know.
+    Raises SchemaNotAtHead where someone has migrated the warehouse since this program began: then no run is
+    opened.
     """
     run = {
         "workspace_id": workspace_id,
@@ -128,7 +128,7 @@ def start_run(connection: Connection, workspace_id: UUID, name: str, trigger: Tr
         require_revision(revision)
         return int(run_id)
     read_revision, close_dead_run, open_run, attempt = _START_RUN_IN_STEPS
-    require_revision(connection.execute(read_revision).scalar_one_or_none())
+    require_revision(connection.execute(read_revision).scalar())
     connection.execute(close_dead_run, run)
     run_id = int(connection.execute(open_run, run).scalar_one())
     connection.execute(attempt, {**run, "run_id": run_id})

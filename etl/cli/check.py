@@ -77,7 +77,7 @@ def _findings(context: Context) -> Iterable[Finding]:
 
 
 def _secret_findings(settings: Settings, enabled: Iterable[Workspace]) -> Iterable[Finding]:
-    """The secrets beside the API keys: without one, the daemon does not start, or nobody is told."""
+    """The secrets beside the API keys: without one, the HTTP side does not start, or nobody is told."""
     from etl.config import read_secret_env  # noqa: PLC0415
 
     named = {

@@ -30,7 +30,7 @@ from etl.errors import (
     UnexpectedAnswer,
 )
 from etl.extract.inflate import broken_compression, pieces
-from etl.extract.refusals import refusal, told
+from etl.extract.refusals import masked, refusal, told
 from etl.extract.retry import RETRIED_STATUS, Retriable, backoff_seconds, retry_after_seconds
 from etl.extract.spool import Answer, Spool
 from etl.meter import Meter
@@ -109,8 +109,8 @@ class Downloads:
                 follow_redirects=False,
                 event_hooks={"response": [_set_redirect_aside]},
                 verify=self._verify,
-                # Nor is NO_PROXY read where there is none: httpx stumbles over ranges of IPv6 in it.
-                trust_env=bool(getproxies().keys() - {"no"}),
+                # NO_PROXY is read only where it matters: httpx stumbles over ranges of IPv6 in it.
+                trust_env=bool(getproxies().keys() & {"http", "https", "all"}),
             )
         except OSError as error:
             raise ConnectError(
@@ -120,7 +120,7 @@ class Downloads:
         except (httpx.InvalidURL, ValueError, ImportError) as error:  # whose words may hold a password
             raise ConnectError(
                 f"the proxy of the environment cannot be used ({type(error).__name__})",
-                remedy="HTTP_PROXY, HTTPS_PROXY, ALL_PROXY hold http:// addresses, NO_PROXY hosts: no ranges",
+                remedy="HTTP_PROXY, HTTPS_PROXY, ALL_PROXY hold http:// addresses, NO_PROXY no IPv6 ranges",
             ) from error
 
 
@@ -275,7 +275,7 @@ def _is_certificate_fault(error: BaseException) -> bool:
 async def _refuse(response: httpx.Response, request: Request, api: Api) -> None:
     body = b""
     try:
-        async with asyncio.timeout(api.timeout_seconds):
+        async with asyncio.timeout(api.timeout_seconds / 2):  # sooner than who waits for all of it
             async for piece in pieces(response):
                 body += piece
                 if len(body) > 64 * 1024:  # an error has no reason to be long
@@ -292,16 +292,24 @@ async def _refuse(response: httpx.Response, request: Request, api: Api) -> None:
 def _check_form(response: httpx.Response, key: Secret) -> None:
     """An answer is data only if it says that it is JSON in UTF-8."""
     content_type = response.headers.get("content-type", "application/json")
-    media_type = content_type.partition(";")[0].strip()
-    if not media_type.lower().endswith(("/json", "+json")):
+    if not _media_type(content_type).lower().endswith(("/json", "+json")):
+        said = _media_type(masked(content_type, key))
         raise UnexpectedAnswer(
-            f"the answer is {told(media_type, key, _LONGEST_REASON) or 'untyped'}, not JSON",
+            f"the answer is {told(said, key, _LONGEST_REASON) or 'untyped'}, not JSON",
             remedy="a proxy or an outage page may have answered in the API's place",
         )
-    named = _CHARSET.search(content_type)
-    charset = named[1].lower() if named else "utf-8"
-    if charset not in ("utf-8", "utf8", "us-ascii"):
+    if _charset(content_type) not in ("utf-8", "utf8", "us-ascii"):
+        said = _charset(masked(content_type, key))
         raise UnexpectedAnswer(
-            f"the answer is in {told(charset, key, _LONGEST_REASON)}, not UTF-8",
+            f"the answer is in {told(said, key, _LONGEST_REASON)}, not UTF-8",
             remedy="JSON is UTF-8; is a proxy between?",
         )
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip()
+
+
+def _charset(content_type: str) -> str:
+    named = _CHARSET.search(content_type)
+    return named[1].lower() if named else "utf-8"

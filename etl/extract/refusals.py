@@ -36,7 +36,7 @@ def refusal(response: httpx.Response, body: bytes, key: Secret, key_source: str)
     """The SyncError for a response whose status is not 200."""
     status = response.status_code
     if 300 <= status < 400:  # noqa: PLR2004
-        where = _host(response.extensions.get("location", ""))
+        where = _host(masked(response.extensions.get("location", ""), key))
         return UnexpectedRedirect(
             f"the API redirects ({status}) to {told(where, key, _LONGEST_WORD)}",
             remedy="set api.base_url to the API's final address",
@@ -75,11 +75,18 @@ def refusal(response: httpx.Response, body: bytes, key: Secret, key_source: str)
     )
 
 
+def masked(text: str, key: Secret) -> str:
+    """What the other side says, without the key: in whatever case it is echoed, and however escaped.
+
+    To be done before the text is cut: half a key must not be seen either.
+    """
+    spelled = "".join(rf"\\{{0,2}}{re.escape(letter)}" for letter in key.reveal())
+    return re.sub(spelled, "***", text, flags=re.IGNORECASE)
+
+
 def told(text: str, key: Secret, longest: int) -> str:
-    """What the other side says, fit for a line, with the key masked in whatever case it is echoed."""
-    # Before it is cut: half a key must not be seen either.
-    masked = re.sub(re.escape(key.reveal()), "***", text, flags=re.IGNORECASE)
-    return printable(" ".join(masked.split()), longest)
+    """What the other side says, masked and fit for a line."""
+    return printable(" ".join(masked(text, key).split()), longest)
 
 
 def _host(location: str) -> str:

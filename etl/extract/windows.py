@@ -148,7 +148,7 @@ def _cut_by_depth(text: bytes, first: int) -> tuple[Window, int] | None:
                 raise _not_an_array("it is nested too deeply")
         elif depth:
             depth -= 1
-        elif bracket is not None and text[found.end() :].strip(_BLANK):  # behind the array's own
+        elif bracket == b"}" or (bracket and text[found.end() :].strip(_BLANK)):  # behind the array's own
             raise _not_an_array("it is malformed")
         else:  # the end, or that of what was read
             break
@@ -181,6 +181,8 @@ def _parse_mended(text: bytes, first: int) -> Window | None:
         return None
     try:
         return Window(first, _decode_array(mended), suspect=False, replaced=replaced)
+    except RecursionError:
+        raise _not_an_array("it is nested too deeply") from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 

@@ -78,7 +78,8 @@ def read_state(connection: Connection, workspace_id: UUID) -> State:
     """The workspace's state; its row stays locked until the transaction ends.
 
     So two loads of one workspace follow each other even where a pooler has broken the lock (promise 3).
-    Raises SchemaNotAtHead where someone has migrated the warehouse while the answer was on its way.
+    Raises SchemaNotAtHead where someone has migrated the warehouse while the answer was on its way. In
+    Postgres that is a look: a migration that locks none of the tables read here may still come in between.
     """
     row = connection.execute(_READ_LOCKED[connection.dialect.name], {"workspace_id": workspace_id}).one()
     require_revision(row.revision)

@@ -24,9 +24,9 @@ from tests.acceptance.program import (
     Program,
     fates,
     id_of,
-    key_of,
     moments,
     populate,
+    variable_of,
     wait_until,
 )
 from tests.listener import Listener, pump
@@ -153,16 +153,22 @@ def test_reliability_2_a_damaged_record_of_tls_is_asked_for_again(
 
 
 class _Parrot(Listener):
-    """Answers every request with the same bytes, and hangs up."""
+    """Answers every request with the same bytes, and hangs up, or says nothing more."""
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, answer: bytes, *, hangs_up: bool = True) -> None:
         self._answer = answer
+        self._hangs_up = hangs_up
         super().__init__()
 
     def serve(self, client: socket.socket) -> None:
-        with client:
+        with client, suppress(OSError):
             client.recv(65536)
             client.sendall(self._answer)
+            if not self._hangs_up:
+                client.recv(65536)  # nothing, until the other side leaves
+
+
+_ODD_KEY = "ont_live_ab/cd;ef@gh'ij\\kl"
 
 
 # What is sent, with the key echoed for KEY → code, attempts, and what the message says.
@@ -195,13 +201,24 @@ _SENT = {
 @pytest.mark.parametrize("what", _SENT)
 def test_reliability_an_odd_answer_is_one_line_and_tells_no_key(program: Program, what: str) -> None:
     sent, expected, attempts, words = _SENT[what]
-    with closing(_Parrot(sent.replace(b"KEY", key_of("acme").encode()))) as parrot:
+    with closing(_Parrot(sent.replace(b"KEY", _ODD_KEY.encode()))) as parrot:
         program.configure(f"http://127.0.0.1:{parrot.port}", "acme")
+        program.export(variable_of("acme"), _ODD_KEY)
         done = program.sync()
     code, tried, said = _failed(done)
     assert (code, tried) == (expected, attempts)
     assert words in said
-    assert key_of("acme").lower() not in (done.stdout + done.stderr).lower()
+    assert "ab/cd" not in (done.stdout + done.stderr).lower()
+
+
+@pytest.mark.parametrize("command", ["sync", "check"])
+def test_reliability_15_an_error_that_stalls_is_believed(program: Program, command: str) -> None:
+    head = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 500\r\n\r\n{"
+    with closing(_Parrot(head, hangs_up=False)) as parrot:
+        program.configure(f"http://127.0.0.1:{parrot.port}", "acme")
+        done = program.run(command)
+    assert done.exit_code == 1
+    assert "[invalid_api_key]" in done.stdout + done.stderr
 
 
 def test_reliability_10_a_charset_that_nobody_can_read_is_none(program: Program) -> None:

@@ -221,6 +221,7 @@ def test_21_a_small_body_cut_at_every_byte_fails_each_time(window_bytes: int) ->
         pytest.param(b"[" * 10_000 + b"]" * 10_000, id="25-10000-arrays"),
         pytest.param(b"[" + b'{"a":' * 10_000 + b"1" + b"}" * 10_000 + b"]", id="25-10000-objects"),
         pytest.param(b"[" * 100_000, id="25-100000-brackets"),
+        pytest.param(b'["\\ud800",' + b"[" * 5000 + b"]" * 5001, id="25-5000-arrays-behind-a-surrogate"),
         pytest.param(b'["\xff"]', id="10-no-utf-8"),
         pytest.param(b'[{"name":"M\xfcnchen"},{}]', id="10-latin-1"),
         pytest.param(b'[{"a":"\xed\xa0\x80"}]', id="10-surrogate-in-utf-8"),
