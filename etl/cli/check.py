@@ -78,17 +78,17 @@ def _findings(context: Context) -> Iterable[Finding]:
 
 def _secret_findings(settings: Settings, enabled: Iterable[Workspace]) -> Iterable[Finding]:
     """The secrets beside the API keys: without one, the HTTP side does not start, or nobody is told."""
-    from etl.config import read_secret_env  # noqa: PLC0415
+    from etl.config import NOTIFY_VARIABLE, read_secret_env  # noqa: PLC0415
 
     named = {
-        "[serve] token_env": settings.serve.token_env,
+        "[serve] token_env": settings.serve.token_env if settings.serve.listen else "",
         "[notify] webhook_url_env": settings.notify.webhook_url_env,
         "[notify] heartbeat_url_env": settings.notify.heartbeat_url_env,
         **{f"webhooks of {workspace.name}": workspace.webhook_secret_env for workspace in enabled},
     }
     for what, variable in named.items():
-        if not variable:
-            continue
+        if not variable or (variable == NOTIFY_VARIABLE and not os.environ.get(variable)):
+            continue  # that one may be named and not exported: then nobody is told
         try:
             read_secret_env(variable, os.environ)
         except ConfigError as error:

@@ -3,7 +3,7 @@
 from etl.config.addresses import is_loopback, is_unprotected, split_listen
 from etl.config.credentials import read_api_key, read_secret_env
 from etl.config.document import find_config, template_text
-from etl.config.reading import load_settings
+from etl.config.reading import NOTIFY_VARIABLE, load_settings
 from etl.config.settings import (
     Api,
     KeySource,
@@ -17,6 +17,7 @@ from etl.config.settings import (
 )
 
 __all__ = [
+    "NOTIFY_VARIABLE",
     "Api",
     "KeySource",
     "Notify",

@@ -16,7 +16,7 @@ from etl.config.workspaces import read_workspaces
 from etl.errors import ConfigError
 
 _WORKSPACES = "workspaces"
-_NOTIFY_VARIABLE = "ONTORA_ETL_NOTIFY_URL"
+NOTIFY_VARIABLE = "ONTORA_ETL_NOTIFY_URL"
 
 
 def load_settings(path: Path, environ: Mapping[str, str], *, require_keys: bool = True) -> Settings:
@@ -73,8 +73,8 @@ def _section(reading: Reading, section: str, given: object) -> dict[str, Any]:
 
 def _notify(reading: Reading, found: dict[str, Any]) -> Notify:
     """Who is told: exporting the usual variable is enough where the file names none."""
-    if "webhook_url_env" not in found and reading.environ.get(_NOTIFY_VARIABLE, "").strip():
-        return Notify(**found, webhook_url_env=_NOTIFY_VARIABLE)
+    if "webhook_url_env" not in found and reading.environ.get(NOTIFY_VARIABLE, "").strip():
+        return Notify(**found, webhook_url_env=NOTIFY_VARIABLE)
     return Notify(**found)
 
 

@@ -191,7 +191,7 @@ def test_check_looks_for_every_secret_that_the_configuration_names(api: StandIn,
     synced.configure(
         api.base_url,
         "acme",
-        serve={"token_env": "TOKEN"},
+        serve={"listen": "127.0.0.1:8080", "token_env": "TOKEN"},
         notify={"webhook_url_env": "HOOK", "heartbeat_url_env": "PULSE"},
         workspaces={"acme": {"webhook_secret_env": "SHARED"}},
     )
@@ -206,6 +206,17 @@ def test_check_looks_for_every_secret_that_the_configuration_names(api: StandIn,
         "FAIL  webhooks of acme: environment variable SHARED is empty: it should hold the secret",
     ]
     assert "ok    workspace acme" in done.stdout
+
+
+def test_check_misses_no_secret_that_may_be_missing(api: StandIn, synced: Program) -> None:
+    """As the configuration's template says: nobody is told then. And a token is for who listens."""
+    synced.configure(
+        api.base_url,
+        "acme",
+        serve={"token_env": "TOKEN"},
+        notify={"webhook_url_env": "ONTORA_ETL_NOTIFY_URL"},
+    )
+    assert synced.run("check").exit_code == 0
 
 
 # --- migrate ---
