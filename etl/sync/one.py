@@ -159,9 +159,10 @@ async def _until_done(walk: Walk, function: Callable[..., T], *args: object) -> 
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
+        await asyncio.to_thread(walk.stop.set)  # where it is done already, too: what comes next looks
         while not work.done():
-            await asyncio.to_thread(walk.stop.set)
             await asyncio.wait([work], timeout=_STOP_AGAIN_SECONDS)
+            await asyncio.to_thread(walk.stop.set)
         if work.exception() is None:
             return work.result()  # it was past the point of no return: committed
         raise
