@@ -5,6 +5,7 @@ Nothing here ever fails a sync: what cannot be sent is logged, with the host alo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import httpx
 from etl import notices
 from etl.config import Notify, Settings, read_secret_env
 from etl.errors import ConfigError, EtlError
+from etl.extract import heeds_proxies
 from etl.notices import Notice, Told, Watched
 from etl.secret import Secret
 from etl.sync import Report
@@ -134,12 +136,26 @@ def _send(method: str, variable: str, environ: Mapping[str, str], message: Any =
 def _attempt(method: str, url: Secret, message: Any) -> tuple[str, bool]:
     """What went wrong, if anything did, and whether trying again may help. Never the address."""
     try:
-        answer = httpx.request(method, url.reveal(), json=message, timeout=_TIMEOUT_SECONDS)
+        answer = asyncio.run(_ask(method, url, message))
+    except TimeoutError:
+        return f"no answer within {_TIMEOUT_SECONDS:g} s", True
     except httpx.TransportError as error:
         return type(error).__name__, not isinstance(error, httpx.UnsupportedProtocol)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError, ImportError) as error:
         return type(error).__name__, False
     return ("", False) if answer.is_success else (f"it answered {answer.status_code}", answer.is_server_error)
+
+
+async def _ask(method: str, url: Secret, message: Any) -> httpx.Response:
+    """The answer's head; what follows may be long, or never end. Raises TimeoutError, and what httpx does."""
+    async with (
+        asyncio.timeout(_TIMEOUT_SECONDS),  # httpx's own begins anew with each byte
+        httpx.AsyncClient(
+            timeout=_TIMEOUT_SECONDS, verify=httpx.create_ssl_context(), trust_env=heeds_proxies()
+        ) as client,
+        client.stream(method, url.reveal(), json=message) as answer,
+    ):
+        return answer
 
 
 def _host(url: Secret) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -13,7 +15,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
-from etl import ledger
+from etl import ledger, notify
 from etl.config import KeySource, Notify, Settings, Workspace
 from etl.config import Warehouse as WarehouseSettings
 from etl.errors import EtlError, Interrupted, SchemaMismatch, ServerError
@@ -26,6 +28,7 @@ from etl.sync import Report
 from etl.tables import workspaces
 from etl.warehouse import Warehouse, open_warehouse
 from etl.warehouse.schema import ensure_schema
+from tests.listener import Listener
 from tests.receiver import Receiver
 
 WORKSPACES = tuple(
@@ -271,6 +274,51 @@ def test_no_way_to_send_fails_nothing(
     passes.run(None, None)
     assert "cannot notify 127.0.0.1 (address from HEARTBEAT)" in caplog.text
     assert "sEcReT" not in caplog.text
+
+
+class Talkative(Listener):
+    """Answers each request, and then a byte more ten times a second, for ever."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError):
+            client.recv(65536)
+            client.sendall(self.answer)
+            while True:
+                client.sendall(b"x")
+                time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", ""),
+        (b"HTTP/1.1 200 OK\r\nX-Slow: ", "no answer within 0.5 s"),
+    ],
+)
+def test_an_answer_without_end_holds_nothing_up(
+    passes: Passes,
+    answer: bytes,
+    said: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(notify, "_TIMEOUT_SECONDS", 0.5)
+    with closing(Talkative(answer)) as talkative:
+        environ = {"HEARTBEAT": f"http://127.0.0.1:{talkative.port}/sEcReT"}
+        monkeypatch.setattr(passes.receiver, "environ", lambda: environ)
+        passes.run(None, None)
+    assert said in caplog.text
+    assert ("cannot notify" in caplog.text) == bool(said)
+
+
+def test_a_range_of_ipv6_that_needs_no_proxy(passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "fd00::/8")
+    passes.run(None, None)
+    assert passes.receiver.pings == 1
 
 
 def test_nothing_is_sent_where_nothing_is_configured(passes: Passes) -> None:

@@ -58,6 +58,14 @@ class Request(Struct, frozen=True):
         return {"X-API-Key": self.key.reveal()}
 
 
+def heeds_proxies() -> bool:
+    """Whether the environment names a proxy: for httpx's `trust_env`.
+
+    Only then does NO_PROXY matter, and httpx stumbles over ranges of IPv6 in it.
+    """
+    return bool(getproxies().keys() & {"http", "https", "all"})
+
+
 class Downloads:
     """The clients of a pass: never more than `api.concurrency` of them in use, each on one connection.
 
@@ -109,8 +117,7 @@ class Downloads:
                 follow_redirects=False,
                 event_hooks={"response": [_set_redirect_aside]},
                 verify=self._verify,
-                # NO_PROXY is read only where it matters: httpx stumbles over ranges of IPv6 in it.
-                trust_env=bool(getproxies().keys() & {"http", "https", "all"}),
+                trust_env=heeds_proxies(),
             )
         except OSError as error:
             raise ConnectError(
