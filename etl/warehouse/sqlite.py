@@ -113,7 +113,8 @@ class Sqlite:
 
     @contextmanager
     def lock(self, engine: Engine, workspace_id: UUID) -> Iterator[bool]:
-        path = f"{engine.url.database}.{workspace_id}.lock"
+        database = Path(engine.url.database or "").resolve()  # as SQLite does: links lead to one file
+        path = f"{database}.{workspace_id}.lock"
         descriptor = _take(path)
         if descriptor is None:
             yield False

@@ -481,6 +481,21 @@ def test_a_file_that_is_removed_during_a_load(sqlite_at_head: str) -> None:
             remove_within()
 
 
+def test_a_link_to_the_file_leads_to_the_same_lock(sqlite_at_head: str) -> None:
+    file = Path(sqlite_at_head.removeprefix("sqlite:///"))
+    link = file.with_name("link.db")
+    link.symlink_to(file)
+    here = open_warehouse(WarehouseSettings(Secret(sqlite_at_head)))
+    there = open_warehouse(WarehouseSettings(Secret(f"sqlite:///{link}")))
+    with (
+        closing(here),
+        closing(there),
+        here.locked(workspace().id) as is_ours,
+        there.locked(workspace().id) as is_theirs,
+    ):
+        assert (is_ours, is_theirs) == (True, False)
+
+
 @pytest.mark.parametrize(
     "name",
     ["a b.db", "what?.db", "100%.db", "%20.db", "a%2Fb.db", "größe.db", "日本.db", "#1&x=y.db", "'q'.db"],
