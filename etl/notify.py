@@ -58,12 +58,15 @@ def tell(
     environ: Mapping[str, str] = os.environ,
 ) -> bool:
     """Post what these workspaces call for, in one message; False where something is left to tell."""
-    if not notify.webhook_url_env or not (_due(notify, warehouse, watched, told) or told.has_unwritten):
+    if not notify.webhook_url_env:
         return True
+    due, is_all = _due(notify, warehouse, watched, told)
+    if not due and not told.has_unwritten:
+        return is_all
     with _pen(warehouse) as is_ours:
         if not is_ours:
             return False
-        due = _due(notify, warehouse, watched, told)  # again: whoever had the pen may have told it
+        due, is_all = _due(notify, warehouse, watched, told)  # again: whoever had the pen may have told it
         lines = [notice.line for notice in due if notice.line]
         if lines:
             text = "\n".join(lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -71,7 +74,7 @@ def tell(
                 return False
         told.note(due)
         _write(warehouse, told)
-        return True
+        return is_all
 
 
 def ping(notify: Notify, environ: Mapping[str, str] = os.environ) -> None:
@@ -80,14 +83,17 @@ def ping(notify: Notify, environ: Mapping[str, str] = os.environ) -> None:
         _send("GET", notify.heartbeat_url_env, environ)
 
 
-def _due(notify: Notify, warehouse: Warehouse, watched: Sequence[Watched], told: Told) -> list[Notice]:
+def _due(
+    notify: Notify, warehouse: Warehouse, watched: Sequence[Watched], told: Told
+) -> tuple[list[Notice], bool]:
+    """What is to be told, and whether that is all: the ledger could be asked."""
     try:
         with warehouse.reading() as connection:
             told.read(connection)
-            return notices.due(connection, watched, told, notify.after_failures)
+            return notices.due(connection, watched, told, notify.after_failures), True
     except EtlError as error:
         log.warning("what people are to be told is not in full known: %s", error)
-        return notices.due_without_ledger(watched, told, notify.after_failures)
+        return notices.due_without_ledger(watched, told, notify.after_failures), False
 
 
 def _write(warehouse: Warehouse, told: Told) -> None:

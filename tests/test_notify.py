@@ -143,8 +143,8 @@ def test_two_processes_tell_it_once(passes: Passes) -> None:
             after_pass(settings, warehouse, [], passes.receiver.environ())
 
     with ThreadPoolExecutor(4) as pool:
-        for _ in range(4):
-            pool.submit(one)
+        for each in [pool.submit(one) for _ in range(4)]:
+            each.result()
     assert len(passes.receiver.texts()) == 1
     one()
     assert passes.receiver.texts() == []
@@ -166,12 +166,13 @@ def test_what_no_ledger_can_hold_is_told_once_too(passes: Passes, tmp_path: Path
         for failures in range(1, 6):
             streak = streak.failed("warehouse_full", "no room", datetime.now(UTC))
             is_all, texts = look(streak, gone)
-            assert is_all
+            assert not is_all  # there may be more, once the ledger can be asked
             assert texts == (
                 ["workspace acme failed 3 times in a row: no room [warehouse_full]"] if failures == 3 else []
             )
         assert look(streak, good) == (True, [])
         passes._run(good, acme, None)
+        assert look(streak.succeeded(), gone) == (False, [])
         assert look(streak.succeeded(), good) == (
             True,
             ["workspace acme is fresh again, after 5 failed runs"],
