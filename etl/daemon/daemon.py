@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from etl.config import Settings, Workspace
@@ -215,13 +215,14 @@ class Daemon:
         self._timetable.plan(enabled.values())
         await self._catch_up(enabled.keys() - known)
 
-    async def _catch_up(self, new: Collection[str]) -> None:
+    async def _catch_up(self, new: set[str]) -> None:
         """Sync what is overdue, and go on with what is new here where another process left it."""
         try:
             standings = await asyncio.to_thread(read_standings, self.warehouse)
         except EtlError as error:
             log.warning("how old the workspaces are is unknown, so all are synced: %s", error)
             standings = {}
+        new -= self._streaks.keys()  # a run that has ended meanwhile knows better
         now = utc_now()
         for name, workspace in self._workspaces.items():
             standing = standings.get(workspace.id, Standing())

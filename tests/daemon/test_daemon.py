@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+from contextlib import closing
 
 import pytest
 
 from etl.config import load_settings
 from etl.daemon import daemon
+from etl.daemon.standing import read_standings
 from etl.standin import StandIn
-from etl.warehouse import open_warehouse
-from tests.acceptance.program import Program, populate
+from etl.standin.faults import Status
+from etl.sync import Report
+from etl.warehouse import Warehouse, open_warehouse
+from tests.acceptance.program import Program, id_of, populate, sync_here, wait_until
 
 
 def test_told_to_stop_while_the_warehouse_does_not_answer(
@@ -41,3 +46,42 @@ def test_told_to_stop_while_the_warehouse_does_not_answer(
             may_answer.set()
 
     asyncio.run(live())
+
+
+def test_a_run_that_ends_while_the_ledger_is_read_knows_better(
+    api: StandIn, program: Program, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ontora_etl.daemon")
+    populate(api, "acme")
+    program.configure(api.base_url, "acme", api={"max_attempts": 1}, sync={"schedule": "every 6h"})
+    with closing(sync_here(program)) as passes:
+        assert next(passes)[0].status == "succeeded"
+        api.script(id_of("acme"), *[Status(503)] * 3)
+        assert [next(passes)[0].status for _ in range(3)] == ["failed"] * 3
+    settings = load_settings(program.config, program.environ)
+    is_read, may_return = threading.Event(), threading.Event()
+
+    def read_slowly(warehouse: Warehouse) -> object:
+        standings = read_standings(warehouse)
+        is_read.set()
+        assert may_return.wait(60)
+        return standings
+
+    monkeypatch.setattr(daemon, "read_standings", read_slowly)
+
+    async def live() -> int:
+        it = daemon.Daemon(settings, open_warehouse(settings.warehouse), program.environ)
+        ended: asyncio.Queue[Report] = asyncio.Queue()
+        it.observers.append(ended.put_nowait)
+        running = asyncio.create_task(it.run())
+        await asyncio.to_thread(is_read.wait, 10)
+        assert it.request_sync("acme", "webhook")
+        assert (await ended.get()).status == "succeeded"
+        may_return.set()
+        await asyncio.to_thread(wait_until, lambda: "started" in caplog.text)
+        failures = it.streaks["acme"].failures
+        it.stop()
+        await running
+        return failures
+
+    assert asyncio.run(live()) == 0
