@@ -31,7 +31,7 @@ from etl.warehouse import Warehouse
 log = logging.getLogger("ontora_etl.daemon")
 
 _BEAT_SECONDS = 1.0
-_CANCEL_SECONDS = 10.0  # a statement that waits for another's lock cannot be told to stop
+_CANCEL_SECONDS = 10.0  # longer than a run's last word to the ledger may take
 _TELLING_SECONDS = 10.0
 _SPARE_SECONDS = 5.0
 _SKIPPED = 2  # failures that a run counts as which met another process's: a look every few seconds
@@ -277,6 +277,19 @@ class Daemon:
         self._queue.clear()
         for timer, _ in self._retries.values():
             timer.cancel()
+        left = await self._end_runs()
+        try:
+            await asyncio.wait_for(self._telling.finish(), _TELLING_SECONDS)
+        except TimeoutError:
+            log.warning("the last notifications could not be sent")
+        if left:  # the database undoes what is open, the next run says so in the ledger
+            log.warning("runs that wait for the warehouse and cannot be stopped: %d; leaving them", left)
+            logging.shutdown()
+            os._exit(0)
+        log.info("stopped")
+
+    async def _end_runs(self) -> int:
+        """Let the runs under way end, or else cancel them; how many there still are."""
         if self._tasks:
             grace_seconds = self.settings.run.grace_seconds
             log.info("runs under way: %d; waiting up to %g s for them", len(self._tasks), grace_seconds)
@@ -284,18 +297,8 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            _, left = await asyncio.wait(self._tasks, timeout=_CANCEL_SECONDS)
-            if left:  # the database undoes what is open, the next run says so in the ledger
-                log.warning(
-                    "runs that wait for the warehouse and cannot be stopped: %d; leaving them", len(left)
-                )
-                logging.shutdown()
-                os._exit(0)
-        try:
-            await asyncio.wait_for(self._telling.finish(), _TELLING_SECONDS)
-        except TimeoutError:
-            log.warning("the last notifications could not be sent")
-        log.info("stopped")
+            await asyncio.wait(self._tasks, timeout=_CANCEL_SECONDS)
+        return len(self._tasks)
 
     def _end_anyway(self) -> None:
         """See to it that the process ends even where a thread waits for a server that says nothing."""

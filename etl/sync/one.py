@@ -29,7 +29,7 @@ log = logging.getLogger("ontora_etl.sync")
 _LOADS_TRIED = 5
 _LONGEST_STEP_ASIDE_SECONDS = 0.5
 _STOP_AGAIN_SECONDS = 0.5
-_LAST_WORD_SECONDS = 10.0
+_LAST_WORD_SECONDS = 8.0
 
 T = TypeVar("T")
 

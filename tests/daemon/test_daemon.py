@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sqlite3
 import threading
 from contextlib import closing
 
@@ -13,10 +15,11 @@ from etl.config import load_settings
 from etl.daemon import daemon
 from etl.daemon.standing import read_standings
 from etl.standin import StandIn
-from etl.standin.faults import Status
-from etl.sync import Report
+from etl.standin.faults import SilentHeaders, Status
+from etl.sync import Report, one
 from etl.warehouse import Warehouse, open_warehouse
 from tests.acceptance.program import Program, id_of, populate, sync_here, wait_until
+from tests.receiver import Receiver
 
 
 def test_told_to_stop_while_the_warehouse_does_not_answer(
@@ -85,3 +88,48 @@ def test_a_run_that_ends_while_the_ledger_is_read_knows_better(
         return failures
 
     assert asyncio.run(live()) == 0
+
+
+def test_a_run_that_is_cancelled_has_time_for_its_last_word() -> None:
+    assert one._LAST_WORD_SECONDS < daemon._CANCEL_SECONDS
+
+
+@pytest.mark.parametrize(("last_word_seconds", "cancel_seconds", "exits"), [(0.2, 10, []), (2, 0.2, [0])])
+def test_told_to_stop_beside_a_locked_ledger_it_still_tells_people(
+    api: StandIn,
+    program: Program,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    last_word_seconds: float,
+    cancel_seconds: float,
+    exits: list[int],
+) -> None:
+    populate(api, "acme", "beta")
+    api.always(id_of("acme"), SilentHeaders(60))
+    api.always(id_of("beta"), Status(404))
+    notify = {"webhook_url_env": "HOOK", "after_failures": 1}
+    program.configure(api.base_url, "acme", "beta", run={"grace_seconds": 0}, notify=notify)
+    settings = load_settings(program.config, program.environ)
+    monkeypatch.setattr(one, "_LAST_WORD_SECONDS", last_word_seconds)
+    monkeypatch.setattr(daemon, "_CANCEL_SECONDS", cancel_seconds)
+    monkeypatch.setattr(daemon, "_TELLING_SECONDS", 1)
+    monkeypatch.setattr(daemon.Daemon, "_end_anyway", lambda _: None)
+    exited: list[int] = []
+    monkeypatch.setattr(os, "_exit", exited.append)
+
+    async def live() -> None:
+        environ = program.environ | receiver.environ()
+        it = daemon.Daemon(settings, open_warehouse(settings.warehouse), environ)
+        ended: asyncio.Queue[Report] = asyncio.Queue()
+        it.observers.append(ended.put_nowait)
+        running = asyncio.create_task(it.run())
+        assert (await ended.get()).name == "beta"
+        with closing(sqlite3.connect(program.folder / "warehouse.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            it.stop()
+            await asyncio.wait([running], timeout=8)
+
+    asyncio.run(live())
+    assert exited == exits
+    (told,) = receiver.texts()
+    assert told.startswith("workspace beta failed once")
