@@ -177,30 +177,32 @@ def _load_and_unlock(
 
 
 def _load(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
-    """Load the spooled answer; once more where the connection broke or another load came in between."""
+    """Load the spooled answer; again where another load came in between, once where the connection broke."""
     meter.phase = "load"
-    attempt = 1
+    conflicts = 0
+    was_lost = False
     while True:
         try:
             return _load_once(walk, job, answer, meter, started)
         except LostBet:
             job = replace(job, staged=True)
-            continue
         except LoadConflict as conflict:
             log.info("workspace %s: loading again: %s", job.workspace.name, conflict)
-            if attempt == _LOADS_TRIED:
+            conflicts += 1
+            if conflicts == _LOADS_TRIED:
                 raise WarehouseRefused(
-                    f"another load kept coming in between ({conflict})", remedy="the next run tries again"
+                    f"another load kept coming in between ({conflict.message})",
+                    remedy="the next run tries again",
                 ) from conflict
             # At different moments: those that lost against each other would only meet again.
             walk.stop.wait(random.uniform(0, _LONGEST_STEP_ASIDE_SECONDS))  # noqa: S311
         except WarehouseLost as lost:
-            if attempt > 1:
+            if was_lost:
                 raise
+            was_lost = True
             log.warning("workspace %s: loading again: %s", job.workspace.name, lost)
             walk.warehouse.engine.dispose()
             walk.stop.wait(1.0)
-        attempt += 1
 
 
 def _load_once(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:

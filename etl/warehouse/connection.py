@@ -90,7 +90,7 @@ class Warehouse(Struct, frozen=True):
         try:
             yield
         except self.dialect.errors as error:
-            fault = self.dialect.fault(error)
+            fault = self._fault(error)
             why = reason(error, 2 if fault is Fault.DEPENDED else 1)  # the second names what depends
             raise WarehouseError(
                 f"cannot use the warehouse at {self.place}: {why}", remedy=_REMEDIES[fault]
@@ -106,14 +106,13 @@ class Warehouse(Struct, frozen=True):
         try:
             yield
         except self.dialect.errors as error:
-            if isinstance(error, PoolTimeout):
-                raise WarehouseLost("no connection to the warehouse came free", remedy="") from error
-            fault = self.dialect.fault(error)
-            if fault in (Fault.CONFLICT, Fault.EXISTS):
-                raise LoadConflict(reason(error)) from error
+            fault = self._fault(error)
             raise _LOAD_ERRORS[fault](
                 f"the warehouse at {self.place} failed: {reason(error)}", remedy=_REMEDIES[fault]
             ) from error
+
+    def _fault(self, error: Exception) -> Fault:
+        return Fault.CROWDED if isinstance(error, PoolTimeout) else self.dialect.fault(error)
 
 
 _REMEDIES = {
@@ -129,6 +128,8 @@ _REMEDIES = {
     Fault.REFUSED: "check the role's rights and that the schema is whole: ontora-etl check",
 }
 _LOAD_ERRORS: dict[Fault, type[SyncError]] = {
+    Fault.CONFLICT: LoadConflict,
+    Fault.EXISTS: LoadConflict,
     Fault.LOCKED: WarehouseLocked,
     Fault.FULL: WarehouseFull,
     Fault.LOST: WarehouseLost,
@@ -142,6 +143,8 @@ _LOAD_ERRORS: dict[Fault, type[SyncError]] = {
 
 def reason(error: BaseException, lines: int = 1) -> str:
     """The driver's own first line, or lines: no SQL, no parameters, no password."""
+    if isinstance(error, PoolTimeout):
+        return "no session of this process came free"
     said = str(getattr(error, "orig", None) or error).strip().splitlines()
     return " ".join(said[:lines]) or type(error).__name__
 

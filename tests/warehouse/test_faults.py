@@ -176,6 +176,42 @@ def test_a_serialization_failure_is_worth_another_try(house: House, postgres_ser
     assert house.load(asked, changed, run_id=run_id).counts.updated == 5
 
 
+def test_a_session_lost_after_a_conflict_is_worth_another_try_too(
+    api: StandIn, tmp_path: Path, postgres_at_head: str, postgres_server: PostgresServer
+) -> None:
+    program = Program(tmp_path, postgres_at_head)
+    populate(api, "acme")
+    program.configure(api.base_url, "acme", api=PATIENT)
+    program.sync()
+    api.set_interviews(id_of("acme"), [one | {"folder": "new"} for one in interviews_of("acme")])
+    once_at_commit(postgres_server, postgres_at_head, "interviews", "RAISE serialization_failure")
+    merges: list[str] = []
+
+    def end_the_second(connection: Connection, statement: str) -> None:
+        merges.extend([statement] if MERGE in statement else [])
+        if MERGE in statement and len(merges) == 2:
+            _terminate(postgres_server, connection)
+
+    report = _sync(program, end_the_second)
+    assert (report.status, report.counts.updated, len(merges)) == ("succeeded", 5, 3), report.error
+
+
+def test_a_number_that_was_given_before_is_told_with_its_place(
+    api: StandIn, tmp_path: Path, postgres_at_head: str
+) -> None:
+    """A standby fed by logical replication knows the rows, but not how far the sequences are."""
+    program = Program(tmp_path, postgres_at_head)
+    populate(api, "acme")
+    program.configure(api.base_url, "acme", api=PATIENT)
+    program.sync()
+    program.rows("SELECT setval('sync_runs_id_seq', 1, false)")
+    failed = program.sync().workspace("acme")
+    assert failed["error_code"] == "warehouse_error"
+    assert failed["error"].startswith("the warehouse at postgresql://")
+    assert failed["error"].endswith('"pk_sync_runs": the next run tries again')
+    assert program.sync().exit_code == 0
+
+
 def test_a_deadlock_is_worth_another_try(
     api: StandIn, tmp_path: Path, postgres_at_head: str, postgres_server: PostgresServer
 ) -> None:
