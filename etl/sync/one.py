@@ -49,7 +49,7 @@ class Options(Struct, frozen=True):
 
 
 class Walk(Struct, frozen=True):
-    """All that one workspace's walk needs; `run_in_loader` runs a load where loads may run."""
+    """What all workspaces of a pass share; `run_in_loader` runs a load where loads may run."""
 
     api: Api
     downloads: Downloads
@@ -61,68 +61,101 @@ class Walk(Struct, frozen=True):
     clock: Callable[[], datetime] = field(default=utc_now)
 
 
+class _Run(Struct, frozen=True):
+    """One workspace's part of the pass, and what has come of it so far."""
+
+    walk: Walk
+    workspace: Workspace
+    meter: Meter
+    report: Report
+    lock: ExitStack
+    """Holds the workspace against other processes until it is closed."""
+    started: float
+    """By the monotonic clock."""
+
+    def left_seconds(self) -> float:
+        """How long it may still wait for the warehouse."""
+        return max(1.0, self.walk.api.deadline_seconds - (time.monotonic() - self.started))
+
+    def facts(self) -> dict[str, Any]:
+        """What its entry in the ledger says of the way here."""
+        return {
+            "bytes_received": self.meter.bytes_received,
+            "attempts": self.meter.attempts,
+            "duration_seconds": time.monotonic() - self.started,
+        }
+
+
 async def sync_workspace(walk: Walk, workspace: Workspace, meter: Meter) -> Report:
     """Sync one workspace; whatever goes wrong is in the report. Only cancelling is raised."""
-    started = time.monotonic()
     report = Report(workspace.name, str(workspace.id), "succeeded")
-    with ExitStack() as held:
+    with ExitStack() as lock:
+        run = _Run(walk, workspace, meter, report, lock, time.monotonic())
         try:
-            if not await _until_done(walk, _begin, walk, workspace, held, report, started):
+            if not await _until_done(walk, _begin, run):
                 report.status = "skipped"
                 return report
-            await _walk(walk, workspace, held, meter, report, started)
+            await _fetch_and_load(run)
         except EtlError as error:
-            await _fail(walk, workspace, meter, report, started, error)
+            await _fail(run, error)
         except asyncio.CancelledError:
-            await _fail(walk, workspace, meter, report, started, interrupted())
+            await _fail(run, interrupted())
             raise
         except Exception as error:  # the workspace's boundary: a fault of ours spoils no other (promise 7)
             log.exception("workspace %s: internal error", workspace.name)
-            fault = UnexpectedFault(f"internal error ({type(error).__name__})", remedy="the log has it whole")
-            await _fail(walk, workspace, meter, report, started, fault)
+            await _fail(
+                run,
+                UnexpectedFault(f"internal error ({type(error).__name__})", remedy="the log has it whole"),
+            )
         finally:
             meter.phase = "done"
             report.attempts, report.bytes_received = meter.attempts, meter.bytes_received
-            report.duration_seconds = time.monotonic() - started
+            report.duration_seconds = time.monotonic() - run.started
             if report.status != "succeeded":  # else the loader has given the lock back
-                await asyncio.shield(asyncio.to_thread(_unlock, workspace, held))
+                await asyncio.shield(asyncio.to_thread(_unlock, run))
     return report
 
 
-def _unlock(workspace: Workspace, held: ExitStack) -> None:
+def _unlock(run: _Run) -> None:
     try:
-        held.close()
+        run.lock.close()
     except EtlError as error:  # its file cannot be removed; the kernel has freed it all the same
-        log.warning("workspace %s: its lock could not be given back: %s", workspace.name, error)
+        log.warning("workspace %s: its lock could not be given back: %s", run.workspace.name, error)
 
 
-def _begin(walk: Walk, workspace: Workspace, held: ExitStack, report: Report, started: float) -> bool:
+# --- lock → ledger ---
+
+
+def _begin(run: _Run) -> bool:
     """Take the lock and open the run in the ledger; False where another process has the lock."""
+    walk = run.walk
     walk.stop.check()
-    if not held.enter_context(walk.warehouse.locked(workspace.id)):
+    if not run.lock.enter_context(walk.warehouse.locked(run.workspace.id)):
         return False
     if not walk.options.dry_run:
-        report.run_id = _start_run(walk, workspace, report, started)
+        run.report.run_id = _start_run(run)
     return True
 
 
-def _start_run(walk: Walk, workspace: Workspace, report: Report, started: float) -> int:
+def _start_run(run: _Run) -> int:
+    walk, workspace = run.walk, run.workspace
     now = walk.clock()
     is_asked = False
     try:
-        with walk.warehouse.of_a_run(_left_seconds(walk, started), walk.stop) as connection:
+        with walk.warehouse.of_a_run(run.left_seconds(), walk.stop) as connection:
             is_asked = True
             return ledger.start_run(connection, workspace.id, workspace.name, walk.options.trigger, now)
     except WarehouseLost:
         if is_asked:  # the answer may be all that was lost: then the run is open, and to be closed as failed
-            report.run_id = _run_opened_at(walk, workspace, now)
+            run.report.run_id = _run_opened_at(run, now)
         raise
 
 
-def _run_opened_at(walk: Walk, workspace: Workspace, now: datetime) -> int | None:
+def _run_opened_at(run: _Run, now: datetime) -> int | None:
     """The run's id, if the ledger tells; otherwise the workspace's next run closes it as interrupted."""
+    workspace = run.workspace
     try:
-        with walk.warehouse.of_a_run(_LAST_WORD_SECONDS) as connection:
+        with run.walk.warehouse.of_a_run(_LAST_WORD_SECONDS) as connection:
             # Waits for the opening, should the server still be at it.
             ledger.remember_workspace(connection, workspace.id, workspace.name)
             run_id = ledger.run_opened_at(connection, workspace.id, now)
@@ -132,9 +165,11 @@ def _run_opened_at(walk: Walk, workspace: Workspace, now: datetime) -> int | Non
         return None
 
 
-async def _walk(
-    walk: Walk, workspace: Workspace, held: ExitStack, meter: Meter, report: Report, started: float
-) -> None:
+# --- extract → load → ledger ---
+
+
+async def _fetch_and_load(run: _Run) -> None:
+    walk, workspace, meter, report = run.walk, run.workspace, run.meter, run.report
     walk.stop.check()
     key = read_api_key(workspace, walk.environ)  # at every run: a rotated key file is picked up
     async with walk.downloads.client() as client:
@@ -142,14 +177,7 @@ async def _walk(
         answer = await fetch_interviews(client, workspace, key, walk.api, meter)
     with answer:
         meter.phase = "queue"
-        job = Job(
-            report.run_id or 0,
-            workspace,
-            full=walk.options.full,
-            accept_deletes=walk.options.accept_deletes,
-            dry_run=walk.options.dry_run,
-        )
-        outcome = await _until_done(walk, _load_and_unlock, walk, held, job, answer, meter, started)
+        outcome = await _until_done(walk, _load_and_unlock, run, answer)
     report.counts, report.warnings, report.changes = outcome.counts, outcome.warnings, outcome.changes
 
 
@@ -168,26 +196,32 @@ async def _until_done(walk: Walk, function: Callable[..., T], *args: object) -> 
         raise
 
 
-def _load_and_unlock(
-    walk: Walk, held: ExitStack, job: Job, answer: Answer, meter: Meter, started: float
-) -> Outcome:
-    outcome = _load(walk, job, answer, meter, started)
-    _unlock(job.workspace, held)  # by the same thread: many small syncs notice the way to another
+def _load_and_unlock(run: _Run, answer: Answer) -> Outcome:
+    outcome = _load(run, answer)
+    _unlock(run)  # by the same thread: many small syncs notice the way to another
     return outcome
 
 
-def _load(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
+def _load(run: _Run, answer: Answer) -> Outcome:
     """Load the spooled answer; again where another load came in between, once where the connection broke."""
-    meter.phase = "load"
+    walk, workspace, options = run.walk, run.workspace, run.walk.options
+    run.meter.phase = "load"
+    job = Job(
+        run.report.run_id or 0,
+        workspace,
+        full=options.full,
+        accept_deletes=options.accept_deletes,
+        dry_run=options.dry_run,
+    )
     conflicts = 0
     was_lost = False
     while True:
         try:
-            return _load_once(walk, job, answer, meter, started)
+            return _load_once(run, job, answer)
         except LostBet:
             job = replace(job, staged=True)
         except LoadConflict as conflict:
-            log.info("workspace %s: loading again: %s", job.workspace.name, conflict)
+            log.info("workspace %s: loading again: %s", workspace.name, conflict)
             conflicts += 1
             if conflicts == _LOADS_TRIED:
                 raise WarehouseRefused(
@@ -200,57 +234,43 @@ def _load(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) ->
             if was_lost:
                 raise
             was_lost = True
-            log.warning("workspace %s: loading again: %s", job.workspace.name, lost)
+            log.warning("workspace %s: loading again: %s", workspace.name, lost)
             walk.warehouse.engine.dispose()
             walk.stop.wait(1.0)
 
 
-def _load_once(walk: Walk, job: Job, answer: Answer, meter: Meter, started: float) -> Outcome:
-    with walk.warehouse.of_a_run(_left_seconds(walk, started), walk.stop) as connection:
+def _load_once(run: _Run, job: Job, answer: Answer) -> Outcome:
+    walk = run.walk
+    with walk.warehouse.of_a_run(run.left_seconds(), walk.stop) as connection:
         now = walk.clock()
         if job.dry_run:
             ledger.remember_workspace(connection, job.workspace_id, job.workspace.name)
-        outcome = load(connection, walk.warehouse.dialect, answer, job, now, meter, walk.stop)
+        outcome = load(connection, walk.warehouse.dialect, answer, job, now, run.meter, walk.stop)
         if job.dry_run:
             connection.rollback()
         elif not outcome.applied_before:
-            facts = _facts(meter, started)
-            ledger.succeed_run(connection, job, outcome, facts, walk.clock())
+            ledger.succeed_run(connection, job, outcome, run.facts(), walk.clock())
         walk.stop.check()
     return outcome
 
 
-def _left_seconds(walk: Walk, started: float) -> float:
-    """How long the run may still wait for the warehouse."""
-    return max(1.0, walk.api.deadline_seconds - (time.monotonic() - started))
+# --- an error → outcome ---
 
 
-def _facts(meter: Meter, started: float) -> dict[str, Any]:
-    return {
-        "bytes_received": meter.bytes_received,
-        "attempts": meter.attempts,
-        "duration_seconds": time.monotonic() - started,
-    }
-
-
-async def _fail(
-    walk: Walk, workspace: Workspace, meter: Meter, report: Report, started: float, error: EtlError
-) -> None:
-    interrupted = isinstance(error, Interrupted)
-    report.status = "interrupted" if interrupted else "failed"
+async def _fail(run: _Run, error: EtlError) -> None:
+    walk, report = run.walk, run.report
+    report.status = "interrupted" if isinstance(error, Interrupted) else "failed"
     report.error_code, report.error = error.code, str(error)
     report.counts = Counts()
     if report.run_id is None:
         return
-    facts = _facts(meter, started)
     try:
-        await asyncio.shield(walk.run_in_loader(_close_failed, walk, workspace, report.run_id, error, facts))
+        await asyncio.shield(walk.run_in_loader(_close_failed, run, report.run_id, error, run.facts()))
     except EtlError as also:  # the warehouse is gone: the next run marks this one interrupted
-        log.warning("workspace %s: the ledger could not be written: %s", workspace.name, also)
+        log.warning("workspace %s: the ledger could not be written: %s", run.workspace.name, also)
 
 
-def _close_failed(
-    walk: Walk, workspace: Workspace, run_id: int, error: EtlError, facts: dict[str, Any]
-) -> None:
+def _close_failed(run: _Run, run_id: int, error: EtlError, facts: dict[str, Any]) -> None:
+    walk = run.walk
     with walk.warehouse.of_a_run(_LAST_WORD_SECONDS) as connection:
-        ledger.fail_run(connection, run_id, workspace.id, error, facts, walk.clock())
+        ledger.fail_run(connection, run_id, run.workspace.id, error, facts, walk.clock())
