@@ -18,13 +18,12 @@ def command(path: Path) -> None:
     Example:
       ontora-etl init
     """
-    from importlib.resources import files  # noqa: PLC0415
+    from etl.config.document import template_text  # noqa: PLC0415
 
-    template = files("etl.config").joinpath("template.toml").read_text(encoding="utf-8")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
-            file.write(template)
+            file.write(template_text())
     except OSError as error:
         if isinstance(error, FileExistsError) and path.exists():  # else a file is where its folder should be
             raise UsageError(

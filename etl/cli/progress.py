@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from etl.measures import bytes_text
 from etl.meter import Meter
-from etl.sizes import bytes_text
 
 _REDRAW_SECONDS = 0.1
 _MOST_BARS = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
@@ -59,19 +59,3 @@ def print_panel(title: str, lines: Sequence[str]) -> None:
         show_panel(title, lines)
     else:
         click.echo("\n".join(lines))
-
-
-def age_text(age: timedelta | None) -> str:
-    """An age in its two greatest units: `2 d 3 h`."""
-    if age is None:
-        return "never"
-    seconds = int(age.total_seconds())
-    parts = [
-        (seconds // 86400, "d"),
-        (seconds // 3600 % 24, "h"),
-        (seconds // 60 % 60, "min"),
-        (seconds % 60, "s"),
-    ]
-    while len(parts) > 1 and parts[0][0] == 0:
-        parts.pop(0)
-    return " ".join(f"{number} {unit}" for number, unit in parts[:2])

@@ -62,15 +62,14 @@ def command(context: Context, as_json: bool, max_age: timedelta | None) -> int: 
 
 
 def _show(states: list[dict[str, Any]]) -> None:
-    from etl.cli.render import age_text, print_table  # noqa: PLC0415
+    from etl.cli.render import print_table  # noqa: PLC0415
+    from etl.measures import age_text  # noqa: PLC0415
 
     rows = [
         {
             "workspace": state["name"],
             "last_success_at": state["last_success_at"],
-            "age": age_text(
-                None if state["age_seconds"] is None else timedelta(seconds=state["age_seconds"])
-            ),
+            "age": age_text(state["age_seconds"]),
             "active": state["active"],
             "deleted": state["deleted"],
             "held": state["held_deletes"],

@@ -9,8 +9,8 @@ from typing import Any
 from etl.config.addresses import is_unprotected
 from etl.config.document import read_document
 from etl.config.keys import FROM_ENVIRONMENT, SECTIONS
+from etl.config.sections import Reading, plain_key, read_overrides, read_table, unknown_key, variable_of
 from etl.config.settings import Api, Notify, Policy, Run, Serve, Settings, Warehouse
-from etl.config.tables import Reading, plain_key, read_overrides, read_table, unknown_key, variable_of
 from etl.config.values import did_you_mean, kind_of
 from etl.config.workspaces import read_workspaces
 from etl.errors import ConfigError

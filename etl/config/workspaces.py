@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from etl.config import values
 from etl.config.credentials import key_source, loose_file, read_key
 from etl.config.keys import OVERRIDABLE, WORKSPACE
+from etl.config.sections import Reading, read_table
 from etl.config.settings import Policy, Workspace
-from etl.config.tables import Reading, read_table
 
 _IDENTITY = ("name", "id")  # required, and each its own
 _KEY_SOURCES = ("api_key_env", "api_key_file")  # one at most

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from etl.clock import utc_now
 from etl.config import Settings, Workspace
 from etl.daemon.fire_times import is_overdue, period_of
 from etl.daemon.queue import Queue
@@ -19,7 +20,7 @@ from etl.daemon.retry import retry_pause_seconds
 from etl.daemon.standing import Standing, read_standings
 from etl.daemon.systemd import tell_reloading, tell_systemd, watchdog_seconds
 from etl.daemon.telling import Telling
-from etl.daemon.timetable import Timetable, utc_now
+from etl.daemon.timetable import Timetable
 from etl.daemon.walker import Walker, open_walker
 from etl.errors import EtlError
 from etl.ledger import Trigger
@@ -34,7 +35,7 @@ _BEAT_SECONDS = 1.0
 _CANCEL_SECONDS = 10.0  # longer than a run's last word to the ledger may take
 _TELLING_SECONDS = 10.0
 _SPARE_SECONDS = 5.0
-_SKIPPED = 2  # failures that a run counts as which met another process's: a look every few seconds
+_SKIPPED = Streak(2)  # a run that met another process's waits as after two failures: some seconds
 
 
 class Daemon:
@@ -175,16 +176,13 @@ class Daemon:
             self._forget_retry(name)
         elif report.status == "failed":
             self._streaks[name] = streak.failed(report.error_code, report.error, utc_now())
-            self._plan_retry(name, "schedule")
+            self._plan_retry(name, "schedule", self._streaks[name])
         elif report.status == "skipped" and trigger != "schedule":  # that run may be too early, or fail
-            self._plan_retry(name, trigger)
+            self._plan_retry(name, trigger, _SKIPPED)
 
-    def _plan_retry(self, name: str, trigger: Trigger) -> None:
-        streak = self._streaks.get(name, Streak())
+    def _plan_retry(self, name: str, trigger: Trigger, after: Streak) -> None:
         period = period_of(self._workspaces[name].policy, utc_now())
-        pause = retry_pause_seconds(streak.error_code, streak.failures, period)
-        if trigger != "schedule":
-            pause = retry_pause_seconds(None, _SKIPPED, period)
+        pause = retry_pause_seconds(after.error_code, after.failures, period)
         if pause is None or self._stop.is_set():
             return
         self._forget_retry(name)
@@ -238,7 +236,7 @@ class Daemon:
                 self._queue.add(name, "catch_up", anew=name in new)  # what runs is another's by that name
                 self._fill()
             elif name in new and standing.consecutive_failures:
-                self._plan_retry(name, "schedule")
+                self._plan_retry(name, "schedule", self._streaks[name])
         watched = [self._watched(self._workspaces[name]) for name in new]
         self._telling.look_at(watched, self.settings.notify)
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
+from etl.clock import utc_now
 from etl.config import Workspace
 from etl.daemon.fire_times import NextAfter, fire_times
 from etl.schedule import Schedule
@@ -22,11 +23,6 @@ _JUMP_SECONDS = 5.0
 _LATE = timedelta(seconds=30)
 _LARGEST_JITTER = 0.9  # of the time to the next run: or a late one would swallow it
 _Plan = tuple[UUID, Schedule, str, float]
-
-
-def utc_now() -> datetime:
-    """The wall clock, aware."""
-    return datetime.now(UTC)
 
 
 class ScheduleTrigger(BaseTrigger):  # type: ignore[misc]  # version 3 ships no types

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 from uuid import UUID
@@ -18,13 +18,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from etl.clock import utc_now
 from etl.errors import EtlError
 from etl.secret import Secret
 from etl.serve import queries
 from etl.serve.deliveries import Deliveries
 from etl.serve.face import DaemonFace
 from etl.serve.guard import Guard
-from etl.serve.metrics import Metrics, Standing
+from etl.serve.metrics import Metrics, Scrape
 from etl.serve.pages import REFRESH_SECONDS, Live, Pages, find_state
 from etl.serve.queries import Overview, Past
 from etl.serve.shared import Shared
@@ -42,11 +43,6 @@ _OVERVIEW_SECONDS = 2.0
 _PAGE_SECONDS = 1.0
 _PAGE_REST_SECONDS = 5.0
 _MOST_PAGES = 200
-
-
-def utc_now() -> datetime:
-    """The wall clock, aware."""
-    return datetime.now(UTC)
 
 
 @dataclass(slots=True)
@@ -107,7 +103,7 @@ class Site:
         self.threads.shutdown(wait=False, cancel_futures=True)
 
     def observe(self, report: Report) -> None:
-        """Count a run; the next look at the warehouse is fresh enough to show it."""
+        """Count a run."""
         self.metrics.observe(report)
 
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -180,11 +176,9 @@ class Site:
         daemon = self.daemon
         names = tuple(workspace.name for workspace in daemon.settings.workspaces if workspace.enabled)
         failures = {name: daemon.streaks[name].failures for name in names if name in daemon.streaks}
-        standing = Standing(
-            names, daemon.queue_length, len(daemon.running), daemon.last_beat, failures, overview
-        )
+        scrape = Scrape(names, daemon.queue_length, len(daemon.running), daemon.last_beat, failures, overview)
         accept = request.headers.get("accept", "")
-        text, content_type = await self.in_thread(self.metrics.text, standing, accept)
+        text, content_type = await self.in_thread(self.metrics.text, scrape, accept)
         return Response(text, headers={"Content-Type": content_type})
 
     async def index(self, request: Request) -> Response:

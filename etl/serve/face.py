@@ -45,7 +45,7 @@ class DaemonFace(Protocol):
         """Each is called with the report of every finished run."""
 
     def next_run_at(self, name: str) -> datetime | None:
-        """When the workspace's schedule comes next."""
+        """When the workspace's next run is planned: on schedule, or sooner after a failure."""
 
     def request_sync(self, workspace_name: str, trigger: Trigger) -> bool:
         """Sync the workspace as soon as there is room; False where no run will begin after this moment."""

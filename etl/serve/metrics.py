@@ -27,7 +27,7 @@ _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Scrape:
     """How things stand at a scrape. `overview` is None where the warehouse does not answer."""
 
     workspaces: tuple[str, ...]
@@ -98,13 +98,13 @@ class Metrics:
         """Count a webhook; `workspace` is empty for one that we do not know: nobody else names our series."""
         self._webhooks.labels(workspace, outcome).inc()
 
-    def text(self, standing: Standing, accept: str) -> tuple[bytes, str]:
+    def text(self, scrape: Scrape, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type, in the format that the scraper prefers."""
         with self._one_at_a_time:
-            self._forget_all_but(standing.workspaces)
-            for name in standing.workspaces:
+            self._forget_all_but(scrape.workspaces)
+            for name in scrape.workspaces:
                 self._begin_at_zero(name)
-            self._gauges.standing = standing
+            self._gauges.scrape = scrape
             encode, content_type = choose_encoder(accept)
             return encode(self._registry), content_type
 
@@ -133,13 +133,13 @@ class Metrics:
 class _Gauges(Collector):
     """What is read at the scrape instead of counted."""
 
-    standing: Standing | None = None
+    scrape: Scrape | None = None
 
     def describe(self) -> Iterable[Metric]:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        now = self.standing
+        now = self.scrape
         if now is None:
             return
         build = _gauge("build_info", "Always 1; the version is in its label", ["version"])

@@ -13,10 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from etl import __version__
 from etl.config import Settings
+from etl.measures import age_text, bytes_text
 from etl.serve import charts, words
 from etl.serve.freshness import Freshness, freshness
 from etl.serve.queries import RUNS_SHOWN, Overview, Past
-from etl.sizes import bytes_text
 
 REFRESH_SECONDS = 30
 _WORST_FIRST = ("failing", "late", "attention", "waiting", "fresh", "off")
@@ -62,7 +62,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters |= {
-            "age": words.age_text,
+            "age": age_text,
             "bytes": bytes_text,
             "duration": words.duration_text,
             "instant": words.instant_text,

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+from etl.measures import age_text
+
 _A_FEW_SECONDS = 10
 _AN_HOUR = 3600
-
-
-def age_text(seconds: float | None) -> str:
-    """A time in its two greatest units: `2 d 3 h`; `never` for None."""
-    if seconds is None:
-        return "never"
-    rest = int(seconds)
-    parts: list[tuple[int, str]] = []
-    for size, unit in _UNITS:
-        number, rest = divmod(rest, size)
-        if number or parts or size == 1:
-            parts.append((number, unit))
-    return " ".join(f"{number} {unit}" for number, unit in parts[:2] if number or len(parts) == 1)
 
 
 def glance_text(seconds: float | None) -> str:

@@ -8,13 +8,14 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from etl import ledger
+from etl.clock import utc_now
 from etl.config import Api, Workspace, read_api_key
 from etl.errors import EtlError, Interrupted, LoadConflict, UnexpectedFault, WarehouseLost, WarehouseRefused
 from etl.extract import Answer, Downloads, fetch_interviews
@@ -32,11 +33,6 @@ _STOP_AGAIN_SECONDS = 0.5
 _LAST_WORD_SECONDS = 8.0
 
 T = TypeVar("T")
-
-
-def utc_now() -> datetime:
-    """The wall clock, aware."""
-    return datetime.now(UTC)
 
 
 class Options(Struct, frozen=True):

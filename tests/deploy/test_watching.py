@@ -13,12 +13,12 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from etl.serve.metrics import Metrics, Standing
+from etl.serve.metrics import Metrics, Scrape
 from etl.serve.queries import Overview
 from etl.sync.report import Report
 from tests.deploy import promql
 
-Scrape = dict[str, list[dict[str, str]]]
+Series = dict[str, list[dict[str, str]]]
 
 PROMETHEUS_OWN = {"job", "instance", "le"}
 STATE = {
@@ -34,29 +34,29 @@ STATE = {
 
 
 @pytest.fixture(scope="module")
-def exported() -> Scrape:
+def exported() -> Series:
     """Every series of a scrape: the name, and the labels of each."""
     metrics = Metrics()
     metrics.observe(Report(name="acme", workspace_id="-", status="failed", error_code="timeout"))
     now = datetime.now(UTC)
     states = [STATE | {"last_success_at": now - timedelta(seconds=60)}]
     overview = Overview(taken_at=now, states=states, runs={}, by_status={})
-    standing = Standing(("acme",), 0, 0, last_beat=time.monotonic(), failures={}, overview=overview)
-    text, _ = metrics.text(standing, "text/plain")
-    found: Scrape = {}
+    scrape = Scrape(("acme",), 0, 0, last_beat=time.monotonic(), failures={}, overview=overview)
+    text, _ = metrics.text(scrape, "text/plain")
+    found: Series = {}
     for family in text_string_to_metric_families(text.decode()):
         for sample in family.samples:
             found.setdefault(sample.name, []).append(sample.labels)
     return found
 
 
-def test_metrics_in_use_are_exported(exported: Scrape) -> None:
+def test_metrics_in_use_are_exported(exported: Series) -> None:
     used = {name for name, _ in promql.selectors()}
     assert len(used) > 10
     assert used - set(exported) == set()
 
 
-def test_labels_and_values_asked_for_are_exported(exported: Scrape) -> None:
+def test_labels_and_values_asked_for_are_exported(exported: Series) -> None:
     for name, matchers in promql.selectors():
         for label, value in matchers:
             if label in PROMETHEUS_OWN:
@@ -69,7 +69,7 @@ def test_labels_and_values_asked_for_are_exported(exported: Scrape) -> None:
     assert promql.labels() <= known | PROMETHEUS_OWN
 
 
-def test_colours_of_outcomes_and_fates_are_of_some_that_exist(exported: Scrape) -> None:
+def test_colours_of_outcomes_and_fates_are_of_some_that_exist(exported: Series) -> None:
     values = {value for series in exported.values() for labels in series for value in labels.values()}
     named = {
         override["matcher"]["options"]
@@ -81,7 +81,7 @@ def test_colours_of_outcomes_and_fates_are_of_some_that_exist(exported: Scrape) 
     assert named <= values
 
 
-def test_every_metric_of_the_program_is_on_the_dashboard(exported: Scrape) -> None:
+def test_every_metric_of_the_program_is_on_the_dashboard(exported: Series) -> None:
     shown = " ".join(promql.dashboard_expressions())
     ours = [name for name in exported if name.startswith("ontora_etl_")]
     families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in ours}

@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from etl.config import Policy
 from etl.errors import ConfigError
+from etl.measures import age_text, bytes_text
 from etl.schedule import parse_schedule
 from etl.secret import Secret
 from etl.serve import start_server
@@ -28,8 +29,7 @@ from etl.serve.charts import chart, shares, spark
 from etl.serve.freshness import is_late
 from etl.serve.guard import SECURITY_HEADERS
 from etl.serve.queries import read_past
-from etl.serve.words import age_text, duration_text
-from etl.sizes import bytes_text
+from etl.serve.words import duration_text
 from etl.streak import Streak
 from tests.serve.scenery import CONFIGURED, ERROR, FINDINGS, FORGOTTEN, SCRIPT
 from tests.serve.stage import (
