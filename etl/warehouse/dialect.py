@@ -78,7 +78,7 @@ class Dialect(Protocol):
         """Let one migration at a time go on, within the connection's transaction."""
 
     def create_scratch(self, connection: Connection, tables: Sequence[Table]) -> None:
-        """Empty temporary tables, gone or emptied with the transaction."""
+        """Empty temporary tables; what is put into them stays at most as long as the session."""
 
     def bulk_insert(
         self, connection: Connection, table: str, columns: Sequence[str]

@@ -38,6 +38,7 @@ _FAULTS = {
 _OLDEST = (3, 35)
 _ORDINARY_WAIT_SECONDS = 30
 _SLICE_SECONDS = 1.0
+_MOST_PAGES_AT_REST = 4096  # 16 MiB
 
 
 def database_path(url: str) -> Path:
@@ -82,19 +83,8 @@ class Sqlite:
             hide_parameters=True,
         )
 
-        @event.listens_for(engine, "connect")
-        def note_file(driver: sqlite3.Connection, record: ConnectionPoolEntry) -> None:  # noqa: ARG001
-            record.info["file"] = _identity(path)
-
-        @event.listens_for(engine, "checkout")
-        def look_whether_it_is_there(driver: Any, record: ConnectionPoolEntry, pooled: Any) -> None:  # noqa: ARG001
-            if record.info["file"] != _identity(path):  # removed, or replaced by a backup
-                raise DisconnectionError  # SQLAlchemy opens another in its place
-
-        @event.listens_for(engine, "commit")
-        def look_whether_it_is_still_there(connection: Connection) -> None:
-            if connection.info["file"] != _identity(path):
-                raise sqlite3.OperationalError("its file was removed or replaced meanwhile")
+        _keep_to_the_file(engine, path)
+        _give_room_back(engine)
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -190,6 +180,34 @@ class Sqlite:
             if name.startswith(prefix):
                 return fault
         return Fault.REFUSED
+
+
+def _keep_to_the_file(engine: Engine, path: Path) -> None:
+    """Let no session go on with a file that was removed, or replaced by a backup."""
+
+    @event.listens_for(engine, "connect")
+    def note_file(driver: sqlite3.Connection, record: ConnectionPoolEntry) -> None:  # noqa: ARG001
+        record.info["file"] = _identity(path)
+
+    @event.listens_for(engine, "checkout")
+    def look_whether_it_is_there(driver: Any, record: ConnectionPoolEntry, pooled: Any) -> None:  # noqa: ARG001
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError  # SQLAlchemy opens another in its place
+
+    @event.listens_for(engine, "commit")
+    def look_whether_it_is_still_there(connection: Connection) -> None:
+        if connection.info["file"] != _identity(path):
+            raise sqlite3.OperationalError("its file was removed or replaced meanwhile")
+
+
+def _give_room_back(engine: Engine) -> None:
+    """Let no session at rest keep much of what it has staged: that would stay on the disk until it ends."""
+
+    @event.listens_for(engine, "checkin")
+    def make_room(driver: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:
+        with suppress(sqlite3.Error):  # of a file that is damaged: whoever uses it next is told
+            if driver and driver.execute("PRAGMA temp.page_count").fetchone()[0] > _MOST_PAGES_AT_REST:
+                record.invalidate()
 
 
 def _begin(driver: sqlite3.Connection, mode: str, wait_seconds: float, stop: Stop | None) -> None:

@@ -180,6 +180,15 @@ def test_time_limits_for_people_do_not_end_a_load(
             assert (is_ours, is_theirs) == (True, False)
 
 
+def test_what_a_large_load_has_staged_does_not_stay(sqlite_url: str) -> None:
+    with closing(House(sqlite_url)) as house:
+        for count, stays in ((20, True), (12_000, False)):
+            house.load(workspace(), body(made(count)), full=True)
+            with house.warehouse.reading() as connection:
+                pages = connection.exec_driver_sql("PRAGMA temp.page_count").scalar_one()
+            assert (pages > 0) == stays
+
+
 def test_a_lock_holds_back_no_vacuum(postgres_server: PostgresServer, house: House) -> None:
     _set(postgres_server, house.url, "default_transaction_isolation = 'repeatable read'")
     house.warehouse.close()
