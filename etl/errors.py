@@ -97,7 +97,7 @@ class DeadlineExceeded(SyncError):
 
 
 class RateLimited(SyncError):
-    """429, and the API asks to stay away for longer than the deadline or the attempts allow."""
+    """429 on every attempt, or a Retry-After, of any status that is retried, beyond the deadline."""
 
     code = "rate_limited"
 

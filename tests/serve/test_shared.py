@@ -1,4 +1,4 @@
-"""How long an answer is shared: what took long, for longer, but never after a failure never for minutes."""
+"""How long an answer is shared: what took long, for longer, never for minutes, and not after a failure."""
 
 from __future__ import annotations
 

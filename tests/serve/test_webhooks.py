@@ -14,6 +14,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from sqlalchemy import func, select, text
+from starlette.requests import Request
 
 from etl.serve import webhooks
 from etl.serve.deliveries import KEPT
@@ -58,12 +59,15 @@ def counted(stage: Stage, outcome: str, workspace: str = "acme") -> float:
     return sum(float(line.removeprefix(start)) for line in lines if line.startswith(start))
 
 
-def test_a_genuine_one_is_accepted_at_once_and_causes_a_sync(stage: Stage) -> None:
+def test_a_genuine_one_is_accepted_at_once_and_causes_a_sync(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "SETTLE_SECONDS", 2.0)
     post(stage, body_of(number=1))  # the first import, the first query
     started = time.monotonic()
     answer = post(stage, body_of(number=2))
     assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
-    assert time.monotonic() - started < 0.25
+    assert time.monotonic() - started < webhooks.SETTLE_SECONDS
     assert set(settled(stage)) == {("acme", "webhook")}
     assert counted(stage, "accepted") == 2
 
@@ -306,18 +310,22 @@ def test_nobody_else_names_a_series(stage: Stage) -> None:
     assert counted(stage, "unknown_workspace", "") == 2
 
 
-def test_known_and_unknown_workspaces_take_the_same_time(stage: Stage) -> None:
+def test_for_an_unknown_workspace_the_same_is_signed_and_compared(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So how long it takes tells nothing. A stopwatch would not see the difference on a busy machine."""
+    is_signed = webhooks._is_signed
+    signed: list[tuple[bytes, int]] = []
+
+    def note(request: Request, body: bytes, secret: bytes) -> bool:
+        signed.append((body, len(secret)))
+        return is_signed(request, body, secret)
+
+    monkeypatch.setattr(webhooks, "_is_signed", note)
     body = body_of(padding="x" * 60_000)
-    headers = headers_for(body, X_Ontora_Signature="sha256=" + "0" * 64)
-    times: dict[str, list[float]] = {"acme": [], "nobody": []}
-    with stage.client() as client:
-        for _ in range(100):
-            for name, taken in times.items():
-                started = time.perf_counter()
-                client.post(f"/webhooks/{name}", content=body, headers=headers)
-                taken.append(time.perf_counter() - started)
-    # The fastest of many: what the machine does besides only ever adds.
-    assert min(times["acme"]) == pytest.approx(min(times["nobody"]), rel=0.5)
+    headers = {"X_Ontora_Signature": "sha256=" + "0" * 64}
+    assert [post(stage, body, name, **headers).status_code for name in ("acme", "nobody")] == [401, 404]
+    assert signed == [(body, len(SECRET)), (body, 32)]
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])

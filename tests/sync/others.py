@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -40,3 +41,13 @@ def lock_everything(session: Any) -> None:
     else:
         session.execute("BEGIN")
         session.execute("LOCK TABLE interviews IN ACCESS EXCLUSIVE MODE")
+
+
+def waits_for_a_lock(program: Program) -> bool:
+    """Whether a statement waits for such a lock."""
+    if program.warehouse_url.startswith("sqlite"):
+        if not list(program.folder.glob("*.lock")):
+            return False
+        time.sleep(1.5)  # a run is under way; where it waits, nothing tells
+        return True
+    return program.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'") != []

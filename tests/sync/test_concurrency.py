@@ -15,7 +15,7 @@ from etl.standin import StandIn
 from etl.standin.faults import Latency, Status
 from tests.acceptance.program import Program, fates, id_of, interviews_of, populate, wait_until
 from tests.postgres import PostgresServer
-from tests.sync.others import connected, lock_everything, lock_ledger
+from tests.sync.others import connected, lock_everything, lock_ledger, waits_for_a_lock
 
 PATIENT = {"timeout_seconds": 20, "deadline_seconds": 60}
 
@@ -178,7 +178,7 @@ def test_told_to_stop_while_it_waits_for_a_lock(either: Program, api: StandIn, l
         if locked_at == "loading":
             wait_until(lambda: len(api.requests) == 2)
             lock_everything(session)
-        wait_until(lambda: _waits(either, locked_at))
+        wait_until(lambda: waits_for_a_lock(either))
         running.send(signal.SIGTERM)
         began = time.monotonic()
         done = running.wait()
@@ -189,14 +189,6 @@ def test_told_to_stop_while_it_waits_for_a_lock(either: Program, api: StandIn, l
     assert either.sync().workspace("acme")["updated"] == 5
     assert ("running",) not in either.rows("SELECT status FROM sync_runs")
     assert either.left_behind() == []
-
-
-def _waits(program: Program, locked_at: str) -> bool:
-    if not program.warehouse_url.startswith("sqlite"):
-        return program.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'") != []
-    if locked_at == "loading":
-        return program.rows("SELECT 1 FROM sync_runs WHERE status = 'running'") != []
-    return list(program.folder.glob("*.lock")) != []
 
 
 def test_vacuum_and_dumps_hold_nothing_up(

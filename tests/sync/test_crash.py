@@ -19,7 +19,7 @@ from etl.standin.faults import Latency, SilentHeaders
 from tests.acceptance.program import Done, Program, fates, id_of, key_of, populate, wait_until
 from tests.postgres import PostgresServer
 from tests.sync.generations import NAME, NeverKilled, State, answers, history_of, state_of
-from tests.sync.others import connected, lock_everything
+from tests.sync.others import connected, lock_everything, waits_for_a_lock
 
 PATIENT = {"timeout_seconds": 20, "deadline_seconds": 60}
 
@@ -137,7 +137,7 @@ def test_told_to_stop(
     with connected(either) as session:
         if moment == "load":  # it waits for this lock
             lock_everything(session)
-            time.sleep(1.5)
+            wait_until(lambda: waits_for_a_lock(either))
         running.send(number)
         time.sleep(0.5)
         session.execute("ROLLBACK" if moment == "load" else "SELECT 1")
