@@ -37,6 +37,8 @@ _FAULTS = {
 # Of a server or a pooler that is full; in other languages it is taken for one that is not there.
 _CROWDED = re.compile("too many (connections|clients)|connection slots|no more connections")
 _CANCEL_SECONDS = 5.0
+_ORDINARY_WAIT_SECONDS = 30
+_KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 # Versions as the server numbers them.
 _OLDEST = 13_00_00
 _TRANSACTION_TIMEOUT_SINCE = 17_00_00
@@ -116,12 +118,15 @@ def _begin(engine: Engine, **settings: str) -> tuple[str, str]:
     return "BEGIN ISOLATION LEVEL READ COMMITTED", f"SELECT {', '.join(calls)}"
 
 
-def _no_limits(driver: Any) -> dict[str, str]:
-    """For what writes: a role's time limits are meant for people's queries. pg_dump sets them aside, too."""
+def _for_writers(driver: Any) -> dict[str, str]:
+    """A role's time limits are meant for people's queries: set aside here, as pg_dump does.
+
+    Without them, the server still finds out within a minute that a host is gone, and lets go of its locks.
+    """
     limits = ["statement_timeout", "idle_in_transaction_session_timeout"]
     if driver.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
         limits.append("transaction_timeout")
-    return dict.fromkeys(limits, "0")
+    return dict.fromkeys(limits, "0") | _KEEPALIVES
 
 
 def _has_hung_up(driver: Any) -> bool:
@@ -184,10 +189,9 @@ class Postgres:
         def begin(connection: Connection) -> None:
             options, settings = connection.get_execution_options(), dict[str, str]()
             if options.get("writes"):
-                settings |= _no_limits(connection.connection.driver_connection)
-            wait_seconds = options.get("wait_seconds")
-            if wait_seconds is not None:
-                settings["lock_timeout"] = str(max(1, int(wait_seconds * 1000)))
+                settings |= _for_writers(connection.connection.driver_connection)
+            wait_seconds = options.get("wait_seconds", _ORDINARY_WAIT_SECONDS)
+            settings["lock_timeout"] = str(max(1, int(wait_seconds * 1000)))
             begin_later(connection, _begin(connection.engine, **settings))
 
         travel_together(engine)
@@ -204,7 +208,7 @@ class Postgres:
         pooled = engine.raw_connection()
         driver: Any = pooled.driver_connection
         try:
-            begin = _begin(engine, **_no_limits(driver))
+            begin = _begin(engine, **_for_writers(driver))
             lock = (
                 "SELECT pg_try_advisory_xact_lock(hashtextextended("
                 f"'ontora-etl sync ' || current_schema() || ' {workspace_id}', 0))"
@@ -252,7 +256,13 @@ class Postgres:
         return bool(connection.exec_driver_sql(_MAY_WRITE).scalar_one())
 
     def lock_schema(self, connection: Connection) -> None:
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended('ontora-etl migrate', 0))")
+        # For another migration as long as it takes; for those who use the tables, no longer than usual:
+        # whoever comes after would have to wait as well.
+        connection.exec_driver_sql(
+            "SET LOCAL lock_timeout = 0; "
+            "SELECT pg_advisory_xact_lock(hashtextextended('ontora-etl migrate', 0)); "
+            f"SET LOCAL lock_timeout = '{_ORDINARY_WAIT_SECONDS}s'"
+        )
 
     def create_scratch(self, connection: Connection, tables: Sequence[Table]) -> None:
         # In one round trip. They stay with the session, empty, and cost the next load nothing.

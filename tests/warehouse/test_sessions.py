@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from types import ModuleType
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from etl.config import Warehouse as WarehouseSettings
 from etl.errors import WarehouseError
@@ -16,7 +17,7 @@ from etl.secret import Secret
 from etl.standin import StandIn
 from etl.tables import interviews, interviews_history, rejected_rows, workspaces
 from etl.warehouse import open_warehouse, postgres, sqlite
-from etl.warehouse.schema import ensure_schema, migrate
+from etl.warehouse.schema import ensure_schema, migrate, require_head, revisions
 from tests.acceptance.program import Program, id_of, interviews_of, populate, sync_here
 from tests.load.house import House, body, made, workspace
 from tests.postgres import PostgresServer, url_of
@@ -178,6 +179,53 @@ def test_time_limits_for_people_do_not_end_a_load(
         time.sleep(0.3)
         with house.warehouse.locked(workspace().id) as is_theirs:
             assert (is_ours, is_theirs) == (True, False)
+
+
+def test_a_host_that_is_gone_is_found_out_by_the_server(house: House) -> None:
+    """Otherwise its workspace stays locked for as long as the server's system keeps dead connections."""
+    query = "SELECT current_setting('tcp_keepalives_idle'), current_setting('tcp_keepalives_count')"
+    with house.warehouse.writing() as connection:
+        assert connection.exec_driver_sql(query).one() == ("20", "3")
+    asked: list[str] = []
+    with house.warehouse.locked(workspace().id), house.warehouse.reading() as connection:
+        query = "SELECT query FROM pg_stat_activity WHERE state = 'idle in transaction'"
+        asked = list(connection.exec_driver_sql(query).scalars())
+    assert any("tcp_keepalives_idle" in query and "advisory" in query for query in asked)
+
+
+def test_whoever_only_looks_waits_for_others_locks_but_not_for_good(
+    postgres_server: PostgresServer, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_ORDINARY_WAIT_SECONDS", 0.2)
+    with postgres_server.connect(house.url, autocommit=False) as beside:
+        beside.execute("LOCK TABLE workspaces IN ACCESS EXCLUSIVE MODE")
+        with (
+            pytest.raises(WarehouseError, match="another session holds a lock"),
+            house.warehouse.reading() as connection,
+        ):
+            connection.execute(select(workspaces))
+
+
+def test_a_migration_waits_for_others_locks_but_not_for_good(
+    postgres_server: PostgresServer, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it waits, all who come after wait behind it."""
+    migrate(house.warehouse, revisions()[-2])
+    monkeypatch.setattr(postgres, "_ORDINARY_WAIT_SECONDS", 1)
+    with postgres_server.connect(house.url, autocommit=False) as beside:
+        beside.execute("SELECT 1 FROM workspaces")
+        with pytest.raises(WarehouseError, match="another session holds a lock"):
+            migrate(house.warehouse)
+        beside.rollback()
+        _set(postgres_server, house.url, "lock_timeout = '100ms'")
+        house.warehouse.close()
+        beside.execute("SELECT pg_advisory_xact_lock(hashtextextended('ontora-etl migrate', 0))")
+        migrating = threading.Thread(target=migrate, args=(house.warehouse,))
+        migrating.start()
+        migrating.join(2)  # another migration may take its time
+        assert migrating.is_alive()
+    migrating.join(30)
+    require_head(house.warehouse)
 
 
 def test_what_a_large_load_has_staged_does_not_stay(sqlite_url: str) -> None:
