@@ -47,6 +47,7 @@ def _print_sql() -> None:
         dialect_name=config.attributes.get("dialect_name") or "postgresql",
         target_metadata=metadata,
         literal_binds=True,
+        transactional_ddl=True,  # on SQLite, too
     )
     with context.begin_transaction():
         for statement in config.attributes.get("first", ()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -34,24 +35,27 @@ def command(context: Context, to: str, as_sql: bool, drop_data: bool) -> None:  
 
     context.start_logging()
     settings = context.settings(require_keys=False)
-    warehouse = open_warehouse(settings.warehouse)
-    try:
-        if as_sql:
-            _print_sql(warehouse, to)
-            return
+    if as_sql:
+        with closing(open_warehouse(settings.warehouse)) as warehouse:
+            ddl, notes = _ddl(warehouse, to)
+        for note in notes:
+            click.echo(note, err=True)
+        click.echo(ddl, nl=False)  # with the warehouse closed: the other end of the pipe may be its own file
+        return
+    with closing(open_warehouse(settings.warehouse)) as warehouse:
         before, after = migrate(warehouse, to, keep_data=not drop_data)
-    finally:
-        warehouse.close()
     if before == after:
         click.echo(f"the schema of {warehouse.place} is at {after or 'base'} already")
     else:
         click.echo(f"the schema of {warehouse.place} went from {before or 'nothing'} to {after or 'base'}")
 
 
-def _print_sql(warehouse: Warehouse, to: str) -> None:
+def _ddl(warehouse: Warehouse, to: str) -> tuple[str, list[str]]:
+    """The DDL, and what is to be said about it."""
     from etl.errors import SchemaNotAtHead, WarehouseError  # noqa: PLC0415
     from etl.warehouse.schema import Present, look, migration_sql  # noqa: PLC0415
 
+    notes = []
     try:
         present = look(warehouse)
     except SchemaNotAtHead:
@@ -60,11 +64,9 @@ def _print_sql(warehouse: Warehouse, to: str) -> None:
         if to == "base":  # the way down depends on where it begins
             raise
         present = Present()
-        click.echo(f"warning: {error}; so this is the DDL from the very beginning", err=True)
-    if ddl := migration_sql(warehouse, to, present):
-        click.echo(ddl, nl=False)
-    else:
+        notes.append(f"warning: {error}; so this is the DDL from the very beginning")
+    ddl = migration_sql(warehouse, to, present)
+    if not ddl:
         where = present.revision or "base"
-        click.echo(
-            f"the schema of {warehouse.place} is at {where} already: there is nothing to run", err=True
-        )
+        notes.append(f"the schema of {warehouse.place} is at {where} already: there is nothing to run")
+    return ddl, notes

@@ -45,5 +45,21 @@ def downgrade() -> None:
             comment="Since when deletions are held; null while none are",
         ),
     )
-    op.execute("UPDATE workspaces SET held_since = last_success_at WHERE held_of IS NOT NULL")
+    # So that as many interviews were there before it: what has come since is no part of the measure.
+    op.execute("""
+        UPDATE workspaces
+        SET held_since = coalesce(
+            (
+                SELECT _first_seen_at
+                FROM (
+                    SELECT workspace_id, _first_seen_at,
+                        row_number() OVER (PARTITION BY workspace_id ORDER BY _first_seen_at) AS place
+                    FROM interviews WHERE _deleted_at IS NULL
+                ) present
+                WHERE present.workspace_id = workspaces.workspace_id AND place = workspaces.held_of + 1
+            ),
+            last_success_at
+        )
+        WHERE held_of IS NOT NULL
+    """)
     op.drop_column("workspaces", "held_of")

@@ -103,10 +103,12 @@ def test_a_workspace_goes_on_after_its_digests_were_dropped(house: House) -> Non
 def test_a_hold_outlives_the_migration_that_measures_it_by_a_number(house: House) -> None:
     house.load(workspace(), body(made(40)))
     assert house.counts(workspace(), made(5))["held_deletes"] == 35
+    others = made(90)[40:]
+    assert house.counts(workspace(), made(5) + others)["held_deletes"] == 35
     migrate(house.warehouse, "6")
     migrate(house.warehouse)
     assert house.rows(workspaces)[0]["held_of"] == 40
-    assert house.counts(workspace(), made(5), full=True)["held_deletes"] == 35
+    assert house.counts(workspace(), made(5) + others, full=True)["held_deletes"] == 35
 
 
 def test_down_to_nothing_and_up_again(house: House) -> None:
@@ -215,6 +217,7 @@ def test_the_printed_ddl_builds_the_same_schema(house: House, printed: bool) -> 
 
 def _run_printed(house: House, to: str) -> None:
     ddl = migration_sql(house.warehouse, to, look(house.warehouse))
+    assert (ddl.splitlines()[0], ddl.split()[-1]) == ("BEGIN;", "COMMIT;")
     house.warehouse.close()
     if house.warehouse.dialect.name == "sqlite":
         with closing(sqlite3.connect(house.warehouse.place)) as database:
