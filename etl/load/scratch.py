@@ -6,6 +6,7 @@ The indexes are SQLite's, which joins by looking up. Postgres joins these by has
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, Table, Text
 
@@ -16,8 +17,14 @@ _metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_name
 
 
 def _scratch(name: str, *columns: Column[Any] | Index) -> Table:
+    # A pooler's sessions outlive programs, and these tables live as long: other columns, another name.
+    layout = " ".join(f"{c.name} {c.type!r} {c.nullable}" for c in columns if isinstance(c, Column))
     return Table(
-        f"ontora_etl_{name}", _metadata, *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DELETE ROWS"
+        f"ontora_etl_{name}_{crc32(layout.encode()):08x}",
+        _metadata,
+        *columns,
+        prefixes=["TEMPORARY"],
+        postgresql_on_commit="DELETE ROWS",
     )
 
 
