@@ -96,8 +96,9 @@ class Warehouse(Struct, frozen=True):
                 f"cannot use the warehouse at {self.place}: {why}", remedy=_REMEDIES[fault]
             ) from error
         except OSError as error:  # a lock file in a folder that is not ours
+            file = f"{error.filename}: " if error.filename else ""
             raise WarehouseError(
-                f"cannot use the warehouse at {self.place}: {error.strerror or error}",
+                f"cannot use the warehouse at {self.place}: {file}{error.strerror or error}",
                 remedy=_REMEDIES[Fault.UNREACHABLE],
             ) from error
 

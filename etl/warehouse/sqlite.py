@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,8 @@ _FAULTS = {
     "SQLITE_PERM": Fault.UNREACHABLE,
     "SQLITE_CONSTRAINT": Fault.EXISTS,
 }
+# ALTER TABLE reads the whole schema anew, and stumbles over what others have left in it.
+_DEPENDENT = re.compile("error in (view|trigger|index) ")
 _OLDEST = (3, 35)
 _ORDINARY_WAIT_SECONDS = 30
 _SLICE_SECONDS = 1.0
@@ -175,6 +178,8 @@ class Sqlite:
 
     def fault(self, error: BaseException) -> Fault:
         driver_error: Any = getattr(error, "orig", error)
+        if _DEPENDENT.match(str(driver_error)):
+            return Fault.DEPENDED
         name: str = getattr(driver_error, "sqlite_errorname", None) or ""
         for prefix, fault in _FAULTS.items():
             if name.startswith(prefix):
@@ -255,6 +260,15 @@ def _give_back(path: str, descriptor: int) -> None:
         os.close(descriptor)
 
 
+def _open_lock(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except PermissionError:
+        with suppress(FileNotFoundError):  # another user's, who was killed: reading is enough to lock it
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        raise
+
+
 def _take(path: str) -> int | None:
     """A descriptor that holds the lock file, or None where another process does.
 
@@ -262,7 +276,7 @@ def _take(path: str) -> int | None:
     once more.
     """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = _open_lock(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(descriptor).st_ino == Path(path).stat().st_ino:

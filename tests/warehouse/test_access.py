@@ -33,6 +33,7 @@ from tests.acceptance.program import (
     sync_here,
     wait_until,
 )
+from tests.config.loading import without_privileges
 from tests.load.house import House, body, made, workspace
 from tests.postgres import PostgresServer, url_of
 from tests.warehouse.mounts import make_read_only, small_disk
@@ -479,6 +480,24 @@ def test_a_file_that_is_removed_during_a_load(sqlite_at_head: str) -> None:
 
         with pytest.raises(WarehouseRefused, match="removed or replaced"):
             remove_within()
+
+
+def test_a_lock_file_that_another_user_left() -> None:
+    """As of root, who synced by hand and was killed: it is locked all the same, if it may be read."""
+    with small_disk(1) as folder:
+        warehouse = open_warehouse(WarehouseSettings(Secret(f"sqlite:///{folder}/warehouse.db")))
+        lock = folder / f"warehouse.db.{workspace().id}.lock"
+        with closing(warehouse):
+            lock.touch(0o644)
+            with without_privileges(), warehouse.locked(workspace().id) as is_ours:
+                assert is_ours
+            lock.touch(0o600)
+            with (
+                without_privileges(),
+                pytest.raises(WarehouseError, match=rf"{lock}: Permission denied"),
+                warehouse.locked(workspace().id),
+            ):
+                pass
 
 
 def test_a_link_to_the_file_leads_to_the_same_lock(sqlite_at_head: str) -> None:

@@ -309,6 +309,23 @@ def test_a_view_of_others_that_stands_in_the_way_is_named(postgres_url: str) -> 
         require_head(house.warehouse)
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        "CREATE VIEW mine AS SELECT a FROM gone",
+        "CREATE TRIGGER mine AFTER INSERT ON workspaces BEGIN INSERT INTO gone VALUES (1); END",
+        "CREATE INDEX mine ON workspaces (held_of)",
+    ],
+)
+def test_what_others_left_in_a_file_and_stands_in_the_way_is_named(sqlite_url: str, left: str) -> None:
+    with closing(House(sqlite_url)) as house:
+        with house.warehouse.writing() as connection:
+            connection.exec_driver_sql(left)
+        with pytest.raises(WarehouseError, match=r"error in (view|trigger|index) mine.*: drop that, migrate"):
+            migrate(house.warehouse, "0006")
+        require_head(house.warehouse)
+
+
 def test_a_migration_that_fails_leaves_no_half(house: House) -> None:
     """DDL is transactional on both: whatever breaks in between, the schema is the one before."""
     migrate(house.warehouse, "2")
