@@ -74,6 +74,9 @@ class Dialect(Protocol):
     def may_write(self, connection: Connection) -> bool:
         """Whether the role may write what every sync writes."""
 
+    def is_read_only(self, connection: Connection) -> bool:
+        """Whether nobody may write in this session, whatever the role's rights."""
+
     def lock_schema(self, connection: Connection) -> None:
         """Let one migration at a time go on, within the connection's transaction."""
 

@@ -80,9 +80,11 @@ _MAY_WRITE = f"""
         )
 """
 
+_IS_READ_ONLY = "SELECT current_setting('transaction_read_only') = 'on'"
+
 # Without a schema of the configuration it is the first that exists of the role's search_path.
 _MAY_CREATE = """
-    SELECT coalesce(
+    SELECT current_setting('transaction_read_only') = 'off' AND coalesce(
         (
             SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE')
             FROM pg_namespace
@@ -94,10 +96,8 @@ _MAY_CREATE = """
 
 _COLUMNS = """
     SELECT t.relname::text, array_agg(c.attname::text)
-    FROM pg_namespace s
-        JOIN pg_class t ON t.relnamespace = s.oid
-        JOIN pg_attribute c ON c.attrelid = t.oid
-    WHERE s.nspname = current_schema() AND t.relkind IN ('r', 'p') AND c.attnum > 0 AND NOT c.attisdropped
+    FROM pg_class t JOIN pg_attribute c ON c.attrelid = t.oid
+    WHERE pg_table_is_visible(t.oid) AND t.relkind IN ('r', 'p') AND c.attnum > 0 AND NOT c.attisdropped
     GROUP BY t.relname
 """
 
@@ -254,6 +254,9 @@ class Postgres:
 
     def may_write(self, connection: Connection) -> bool:
         return bool(connection.exec_driver_sql(_MAY_WRITE).scalar_one())
+
+    def is_read_only(self, connection: Connection) -> bool:
+        return bool(connection.exec_driver_sql(_IS_READ_ONLY).scalar_one())
 
     def lock_schema(self, connection: Connection) -> None:
         # For another migration as long as it takes; for those who use the tables, no longer than usual:

@@ -6,7 +6,7 @@ Alembic is imported only where a migration runs: a sync need not pay for it.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from functools import cache
@@ -59,11 +59,19 @@ def head() -> str:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """The warehouse's revision; None where no migration has ever run."""
+    """The warehouse's revision; None where no migration has ever run.
+
+    Raises SchemaNotAtHead where the table of revisions holds several.
+    """
     if not inspect(connection).has_table(_VERSION_TABLE):
         return None
-    version: str | None = connection.execute(text(REVISION)).scalar()
-    return version
+    found: Sequence[str] = connection.execute(text(REVISION)).scalars().all()
+    if len(found) > 1:
+        raise SchemaNotAtHead(
+            f"{_VERSION_TABLE} holds several revisions ({', '.join(sorted(found))})",
+            remedy="leave the one that the tables are at",
+        )
+    return found[0] if found else None
 
 
 def standing(revision: str | None) -> Schema:
@@ -102,6 +110,7 @@ def require_fit(warehouse: Warehouse, connection: Connection) -> None:
 def require_rights_to_begin(warehouse: Warehouse, connection: Connection) -> None:
     """Raise WarehouseError where the role lacks a right that the first migration needs."""
     if not warehouse.dialect.may_create(connection):
+        _refuse_read_only(warehouse, connection)
         schema = warehouse.schema
         if schema:
             remedy = (
@@ -123,9 +132,18 @@ def require_rights(warehouse: Warehouse) -> None:
 
 def _require_rights(warehouse: Warehouse, connection: Connection) -> None:
     if not warehouse.dialect.may_write(connection):
+        _refuse_read_only(warehouse, connection)
         raise WarehouseError(
             f"this user may not write to {warehouse.place} as a sync must",
             remedy=warehouse.dialect.rights,
+        )
+
+
+def _refuse_read_only(warehouse: Warehouse, connection: Connection) -> None:
+    if warehouse.dialect.is_read_only(connection):
+        raise WarehouseError(
+            f"{warehouse.place} lets nobody write in this session",
+            remedy="connect to the primary server, or set default_transaction_read_only = off for the role",
         )
 
 
@@ -144,8 +162,10 @@ def require_head(warehouse: Warehouse) -> None:
 def _require_head(warehouse: Warehouse, connection: Connection, revision: str | None) -> None:
     if revision is None:
         raise _no_warehouse(warehouse)
+    present = warehouse.dialect.columns(connection)
+    _require_ours(warehouse, present, revision)
     require_revision(revision, warehouse.place)
-    if missing := _missing(warehouse.dialect.columns(connection)):
+    if missing := _missing(present):
         raise SchemaNotAtHead(
             f"the schema of {warehouse.place} is damaged: {', '.join(missing)} missing",
             remedy="restore it from a backup",
@@ -160,6 +180,16 @@ def require_revision(revision: str | None, place: str = "the warehouse") -> None
             f"the schema of {place} is {schema.value} (it is at {revision or 'no revision'}, "
             f"this program at {head()})",
             remedy="upgrade ontora-etl" if schema is Schema.AHEAD else "run: ontora-etl migrate",
+        )
+
+
+def _require_ours(warehouse: Warehouse, present: dict[str, set[str]], revision: str | None) -> None:
+    """Other programs call the table of their revisions the same."""
+    if revision is not None and not present.keys() & metadata.tables.keys():
+        raise SchemaNotAtHead(
+            f"the {_VERSION_TABLE} of {warehouse.place} (at {revision}) is another program's: "
+            "of ours there is no table",
+            remedy="name another database in warehouse.url, or for Postgres a warehouse.schema",
         )
 
 
@@ -208,6 +238,7 @@ def migrate(
     _require_known(to)
     with migrating(warehouse) as connection:
         before = revision_of(connection)
+        _require_ours(warehouse, warehouse.dialect.columns(connection), before)
         _refuse_ahead(warehouse, before)
         config = _alembic_config()
         config.attributes["connection"] = connection
@@ -257,6 +288,7 @@ def look(warehouse: Warehouse) -> Present:
     with warehouse.reading() as connection:
         revision = revision_of(connection)
         has_schema = bool(warehouse.schema) and inspect(connection).has_schema(warehouse.schema)
+        _require_ours(warehouse, warehouse.dialect.columns(connection), revision)
     _refuse_ahead(warehouse, revision)
     return Present(revision, has_schema)
 

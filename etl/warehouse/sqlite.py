@@ -146,6 +146,9 @@ class Sqlite:
         """Whether the file may be written to: one that may not is opened for reading, and nothing is said."""
         return os.access(connection.engine.url.database or "", os.W_OK)
 
+    def is_read_only(self, connection: Connection) -> bool:  # noqa: ARG002  # the file's rights say it
+        return False
+
     def lock_schema(self, connection: Connection) -> None:
         """Nothing to do: a writing transaction has the whole file."""
 

@@ -23,7 +23,7 @@ from etl.secret import Secret
 from etl.standin import StandIn
 from etl.tables import metadata, sync_runs
 from etl.warehouse import Warehouse, open_warehouse
-from etl.warehouse.schema import ensure_schema, migrate, revision_of, revisions
+from etl.warehouse.schema import ensure_schema, look, migrate, require_head, revision_of, revisions
 from tests.acceptance.program import (
     Program,
     fates,
@@ -84,6 +84,24 @@ def test_ahead_is_always_refused(house: House) -> None:
     with pytest.raises(SchemaNotAtHead, match="ahead"):
         migrate(house.warehouse)
     assert house.ask("SELECT version_num FROM alembic_version") == "9999"
+
+
+@pytest.mark.parametrize("revision", ["ae1027a6acf", *revisions()])
+def test_another_programs_revisions_are_not_ours(house: House, revision: str) -> None:
+    migrate(house.warehouse, "base")
+    _execute(house, f"INSERT INTO alembic_version VALUES ('{revision}')")
+    assert "another program's: of ours there is no table" in _refused(house, auto_migrate=True)
+    for act in (migrate, look, require_head):
+        with pytest.raises(SchemaNotAtHead, match="another program's"):
+            act(house.warehouse)
+    assert house.ask("SELECT version_num FROM alembic_version") == revision
+
+
+def test_several_revisions_are_not_guessed_at(house: House) -> None:
+    _execute(house, "INSERT INTO alembic_version VALUES ('0001')")
+    assert "holds several revisions (0001, " in _refused(house)
+    with pytest.raises(SchemaNotAtHead, match="several revisions"):
+        migrate(house.warehouse)
 
 
 def test_migrated_while_a_program_is_at_work(house: House) -> None:
@@ -288,6 +306,33 @@ def test_a_role_that_may_create_in_the_schema_may_migrate_it(
         admin.execute(f"GRANT CREATE, USAGE ON SCHEMA ours TO {role}")
         migrate(warehouse)
         ensure_schema(warehouse, auto_migrate=False)
+
+
+def test_a_schema_of_the_role_that_came_later_hides_nothing(
+    postgres_server: PostgresServer, postgres_url: str, role: str
+) -> None:
+    _migrate_and_grant(postgres_server, postgres_url, role, "SELECT, INSERT, UPDATE, DELETE")
+    with _as_role_beside_admin(postgres_server, postgres_url, role) as (warehouse, admin):
+        admin.execute(f"CREATE SCHEMA AUTHORIZATION {role}")
+        ensure_schema(warehouse, auto_migrate=False)
+
+
+@pytest.mark.parametrize("is_migrated", [False, True])
+def test_a_session_in_which_nobody_may_write(
+    postgres_server: PostgresServer, postgres_url: str, *, is_migrated: bool
+) -> None:
+    """As on a standby."""
+    with closing(open_warehouse(WarehouseSettings(Secret(postgres_url)))) as warehouse:
+        if is_migrated:
+            migrate(warehouse)
+        with postgres_server.connect(postgres_url) as admin:
+            database = postgres_url.rpartition("/")[2]
+            admin.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+        warehouse.close()
+        with pytest.raises(WarehouseError, match="lets nobody write in this session: connect to the primary"):
+            ensure_schema(warehouse, auto_migrate=False)
+        if is_migrated:
+            require_head(warehouse)  # to be looked at, it is good enough
 
 
 def test_a_role_that_may_make_its_schema(
