@@ -189,4 +189,5 @@ def open_warehouse(settings: WarehouseSettings, downloads: int = 1) -> Warehouse
 
 def _place(engine: Engine) -> str:
     url = engine.url
-    return f"postgresql://{url.host or 'local'}{f':{url.port}' if url.port else ''}/{url.database or ''}"
+    host = url.host or ",".join(url.normalized_query.get("host", ())) or "local"
+    return f"postgresql://{host}{f':{url.port}' if url.port else ''}/{url.database or ''}"

@@ -39,6 +39,8 @@ _CROWDED = re.compile("too many (connections|clients)|connection slots|no more c
 _CANCEL_SECONDS = 5.0
 _ORDINARY_WAIT_SECONDS = 30
 _KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+_UNLESS_GIVEN = {"connect_timeout": 10, "keepalives_idle": 30, "fallback_application_name": "ontora-etl"}
+_DRIVERS_OWN = {"context", "row_factory"}  # of its options those that are no text, and not set here
 # Versions as the server numbers them.
 _OLDEST = 13_00_00
 _TRANSACTION_TIMEOUT_SINCE = 17_00_00
@@ -155,9 +157,12 @@ class Postgres:
     )
 
     def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:
+        # Named: what a plain postgresql:// means differs between SQLAlchemy's versions.
+        address = make_url(url).set(drivername="postgresql+psycopg")
+        if unknown := _DRIVERS_OWN & address.query.keys():
+            raise ValueError(f"{unknown} cannot be given as text")
         engine = create_engine(
-            # Named: what a plain postgresql:// means differs between SQLAlchemy's versions.
-            make_url(url).set(drivername="postgresql+psycopg"),
+            address,
             pool_size=pool_size,
             max_overflow=4,
             pool_pre_ping=False,
@@ -165,14 +170,12 @@ class Postgres:
             use_native_hstore=False,
             execution_options={"schema": schema},
             connect_args={
-                "connect_timeout": 10,
-                "application_name": "ontora-etl",
+                **{name: value for name, value in _UNLESS_GIVEN.items() if name not in address.query},
                 "client_encoding": "utf8",  # whatever the database's is: COPY sends UTF-8
                 "cursor_factory": Cursor,
                 "autocommit": True,  # the driver begins nothing by itself: see below
                 # A pooler in transaction mode hands each transaction another session.
                 "prepare_threshold": None,
-                "keepalives_idle": 30,
             },
         )
 

@@ -194,6 +194,47 @@ def test_the_driver_is_ours_however_the_address_is_spelled(spelled: str) -> None
         assert warehouse.engine.url.drivername == "postgresql+psycopg"
 
 
+@pytest.mark.parametrize(
+    ("options", "environ", "expected"),
+    [
+        ("", "", "ontora-etl"),
+        ("application_name=nightly", "", "nightly"),
+        ("", "from-outside", "from-outside"),
+    ],
+)
+def test_what_the_address_says_is_heeded(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, options: str, environ: str, expected: str
+) -> None:
+    if environ:
+        monkeypatch.setenv("PGAPPNAME", environ)
+    url = f"{postgres_url}{'&' if '?' in postgres_url else '?'}connect_timeout=7&{options}"
+    with (
+        closing(open_warehouse(WarehouseSettings(Secret(url)))) as warehouse,
+        warehouse.reading() as connection,
+    ):
+        name = connection.exec_driver_sql("SELECT current_setting('application_name')").scalar_one()
+        driver: Any = connection.connection.driver_connection
+        timeout = driver.info.get_parameters()["connect_timeout"]
+    assert (name, timeout) == (expected, "7")
+
+
+@pytest.mark.parametrize("option", ["row_factory=x", "context=x", "connect_timeout=abc", "nonsense=1"])
+def test_an_option_that_cannot_be_used_is_a_line_and_no_traceback(postgres_url: str, option: str) -> None:
+    url = f"{postgres_url}{'&' if '?' in postgres_url else '?'}{option}"
+    with (
+        pytest.raises(WarehouseError),
+        closing(open_warehouse(WarehouseSettings(Secret(url)))) as warehouse,
+        warehouse.reading(),
+    ):
+        pass
+
+
+def test_hosts_among_the_options_are_named() -> None:
+    url = "postgresql:///db?host=one.example&host=two.example"
+    with closing(open_warehouse(WarehouseSettings(Secret(url)))) as warehouse:
+        assert warehouse.place == "postgresql://one.example,two.example/db"
+
+
 @pytest.fixture
 def role(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
     """A role that may log in and no more; and the database at head, with five interviews."""
