@@ -18,7 +18,7 @@ from etl.load.job import Changes, Counts, Job, Outcome, warning
 from etl.load.reading import Reading
 from etl.load.rejects import resolve_foreign_rejects, see_rejects_again
 from etl.load.stage import stage
-from etl.load.state import State, read_state
+from etl.load.state import State, read_state, require_counted_on
 from etl.meter import Meter
 from etl.printable import LONGEST_NAME, printable
 from etl.stop import Stop
@@ -37,12 +37,14 @@ def load(
     """Apply the answer within the connection's transaction; the caller commits or rolls back.
 
     What is to be remembered of it is in the outcome, for `ledger.succeed_run`.
-    Raises UnexpectedAnswer for what is no JSON array, SchemaMismatch, Interrupted, LoadConflict, LostBet.
+    Raises UnexpectedAnswer for what is no JSON array, SchemaMismatch, Interrupted, LoadConflict, LostBet, and
+    WarehouseRefused where the ledger began to count anew.
     """
     state = read_state(connection, job.workspace_id)
     digest = job.reading_digest(answer.digest)
     reading = Reading(answer.file, job, meter, stop)
     if not job.dry_run and state.applied_run_id is not None and state.applied_run_id >= job.run_id:
+        require_counted_on(connection, dialect, job.workspace_id, state.applied_run_id)
         return _superseded(reading, state) if state.applied_run_id > job.run_id else _applied_before(state)
     if state.applied_counts and state.applied_digest == digest and not (job.full or job.accept_deletes):
         outcome = _seen_again(connection, job, state, state.applied_counts, now)

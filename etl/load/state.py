@@ -11,8 +11,10 @@ from sqlalchemy import BigInteger, Boolean, Connection, Text
 from sqlalchemy.types import TypeEngine
 
 from etl.column_types import Instant, Json
+from etl.errors import WarehouseRefused
 from etl.load.job import Counts, Job, Outcome
 from etl.statement import statement
+from etl.warehouse import Dialect
 from etl.warehouse.schema import REVISION, require_revision
 
 
@@ -59,6 +61,11 @@ _READ_LOCKED = {
     "postgresql": statement(_READ + "FOR UPDATE OF w", **_COLUMNS),
 }
 
+_SUCCEEDED = statement("""
+    SELECT 1 FROM sync_runs
+    WHERE id = :applied_run_id AND workspace_id = :workspace_id AND status = 'succeeded'
+""")
+
 # Every success is remembered, and with it the answer, if one was applied.
 REMEMBER_SUCCESS = """
     UPDATE workspaces SET last_success_at = :now, consecutive_failures = 0 WHERE workspace_id = :workspace_id
@@ -95,6 +102,16 @@ def read_state(connection: Connection, workspace_id: UUID) -> State:
         row.has_interviews,
         row.foreign_rejects,
     )
+
+
+def require_counted_on(connection: Connection, dialect: Dialect, workspace_id: UUID, run_id: int) -> None:
+    """Raise WarehouseRefused where the ledger does not hold this run as succeeded: its numbers began anew."""
+    run = {"workspace_id": workspace_id, "applied_run_id": run_id}
+    if connection.execute(_SUCCEEDED, run).first() is None:
+        raise WarehouseRefused(
+            f"the ledger counts its runs anew: it does not hold run {run_id}, whose answer was applied",
+            remedy=f"run this SQL: {dialect.count_on}",
+        )
 
 
 def remembered(job: Job, outcome: Outcome) -> dict[str, Any]:

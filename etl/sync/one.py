@@ -141,6 +141,12 @@ def _start_run(run: _Run) -> int:
         with walk.warehouse.of_a_run(run.left_seconds(), walk.stop) as connection:
             is_asked = True
             return ledger.start_run(connection, workspace.id, workspace.name, walk.options.trigger, now)
+    except LoadConflict as conflict:
+        raise WarehouseRefused(
+            conflict.message,
+            remedy="the next run tries again; if the ledger's numbers were left behind, run this SQL: "
+            + walk.warehouse.dialect.count_on,
+        ) from conflict
     except WarehouseLost:
         if is_asked:  # the answer may be all that was lost: then the run is open, and to be closed as failed
             run.report.run_id = _run_opened_at(run, now)

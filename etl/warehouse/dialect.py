@@ -39,6 +39,8 @@ class Dialect(Protocol):
     """What its driver raises, bare or wrapped."""
     row_lock: str
     """What a SELECT of rows `i` ends in, to keep others from changing them."""
+    count_on: str
+    """SQL that lets the ledger's numbers go on behind the last one that was given or applied."""
     rights: str
     """What to do where a sync may not write, as the end of a message."""
 

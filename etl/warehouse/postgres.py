@@ -150,6 +150,10 @@ class Postgres:
     loaders: int | None = None
     errors: tuple[type[Exception], ...] = (SQLAlchemyError, psycopg.Error)
     row_lock = "FOR UPDATE OF i"
+    count_on = (
+        "SELECT setval(pg_get_serial_sequence('sync_runs', 'id'), "
+        "greatest((SELECT max(id) FROM sync_runs), (SELECT max(applied_run_id) FROM workspaces)))"
+    )
     rights = (
         "grant it SELECT, INSERT and UPDATE on every table, DELETE on interview_digests, notices and "
         "webhook_deliveries, USAGE on the sequences behind sync_runs.id and rejected_rows.id, and "

@@ -56,6 +56,10 @@ class Sqlite:
     loaders: int | None = 1  # a second writer would only wait, and less patiently than our queue
     errors: tuple[type[Exception], ...] = (SQLAlchemyError, sqlite3.Error)
     row_lock = ""  # a writer has the whole file
+    count_on = (
+        "UPDATE sqlite_sequence SET seq = (SELECT max(applied_run_id) FROM workspaces) "
+        "WHERE name = 'sync_runs'"
+    )
     rights = "make the file writable for the user that syncs"
 
     def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:  # noqa: ARG002  # no schemas here

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from etl import ledger
-from etl.errors import WarehouseLost
+from etl.errors import WarehouseLost, WarehouseRefused
 from etl.tables import interview_digests, interviews, interviews_history, rejected_rows, sync_runs, workspaces
 from tests.load.house import NOON, A, B, House, body, load_killed, made, workspace
 
@@ -123,6 +123,25 @@ def test_a_run_that_committed_without_being_told_so_counts_once(house: House) ->
     again = house.load(asked, answer, run_id=run_id).counts
     assert (again.received, again.inserted, again.unchanged, again.rejected) == (3, 1, 1, 1)
     assert [house.rows(table) for table in (sync_runs, workspaces, rejected_rows, interviews)] == before
+
+
+@both
+def test_a_ledger_that_counts_anew_is_no_earlier_news(house: House, full: bool) -> None:
+    """As after TRUNCATE … RESTART IDENTITY: what the numbers say of before and after is not so."""
+    asked, (one, two) = workspace(), made(2)
+    for _ in range(3):
+        house.load(asked, body([one]))
+    is_sqlite = house.warehouse.dialect.name == "sqlite"
+    with house.warehouse.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM sync_runs")
+        anew = "DELETE FROM sqlite_sequence" if is_sqlite else "ALTER SEQUENCE sync_runs_id_seq RESTART"
+        connection.exec_driver_sql(anew)
+    for _ in range(3):  # the third has the very number of the one that was applied
+        with pytest.raises(WarehouseRefused, match=r"counts its runs anew.*run this SQL: "):
+            house.load(asked, body([one, two]), full=full)
+    with house.warehouse.writing() as connection:
+        connection.exec_driver_sql(house.warehouse.dialect.count_on)
+    assert house.counts(asked, [one, two], full=full) == {"received": 2, "inserted": 1, "unchanged": 1}
 
 
 def test_a_run_that_has_committed_stays_succeeded_whatever_comes_after(house: House) -> None:
