@@ -58,9 +58,10 @@ class Told:
         return self._known.get(workspace_id, {})
 
     def read(self, connection: Connection) -> None:
-        """Take in what all processes have told."""
+        """Take in what all processes have told. What was known stays where that cannot be read."""
+        rows = connection.execute(select(notices)).all()
         self._known = {}
-        for row in connection.execute(select(notices)):
+        for row in rows:
             self._known.setdefault(row.workspace_id, {})[row.subject] = row.run_id
         for notice in self._unwritten.values():
             self._take_in(notice)

@@ -180,6 +180,19 @@ def test_what_no_ledger_can_hold_is_told_once_too(passes: Passes, tmp_path: Path
         assert look(streak.succeeded(), good) == (True, [])
 
 
+def test_what_was_told_is_not_forgotten_where_it_cannot_be_read(passes: Passes) -> None:
+    """As where someone has migrated to another schema below a daemon, or taken a right away."""
+    acme, told = WORKSPACES[0], Told()
+    watched = [Watched(acme.id, acme.name, Streak(3, "warehouse_error", "no", datetime.now(UTC)))]
+    with passes.open() as warehouse:
+        assert tell(NOTIFY, warehouse, watched, told, passes.receiver.environ())
+        with warehouse.writing() as connection:
+            connection.exec_driver_sql("ALTER TABLE notices RENAME TO elsewhere")
+        for _ in range(3):
+            assert not tell(NOTIFY, warehouse, watched, told, passes.receiver.environ())
+    assert len(passes.receiver.texts()) == 1
+
+
 def test_few_failures_are_nobodys_business(passes: Passes) -> None:
     down = ServerError("503")
     assert [passes.run(came) for came in (down, down, None, down, down, None)] == [[]] * 6
