@@ -22,6 +22,9 @@ from sqlalchemy.schema import CreateTable
 from etl.stop import Stop
 from etl.warehouse.dialect import BulkWriter, Cell, Fault
 
+_Files = dict[Path, tuple[int, int] | None]
+"""Which files they are, by `_identity`."""
+
 _PREFIX = "sqlite:///"
 _FAULTS = {
     "SQLITE_BUSY": Fault.LOCKED,
@@ -64,8 +67,10 @@ class Sqlite:
 
     def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:  # noqa: ARG002  # no schemas here
         path = database_path(url)
+        at_rest: _Files = {}
 
         def connect() -> sqlite3.Connection:
+            _drop_former_log(path, at_rest)
             # isolation_level None: the driver begins nothing by itself, so that DDL is transactional too.
             try:
                 connection = sqlite3.connect(
@@ -90,7 +95,7 @@ class Sqlite:
             hide_parameters=True,
         )
 
-        _keep_to_the_file(engine, path)
+        _keep_to_the_file(engine, path, at_rest)
         _give_room_back(engine)
 
         @event.listens_for(engine, "begin")
@@ -194,8 +199,13 @@ class Sqlite:
         return Fault.REFUSED
 
 
-def _keep_to_the_file(engine: Engine, path: Path) -> None:
+def _keep_to_the_file(engine: Engine, path: Path, at_rest: _Files) -> None:
     """Let no session go on with a file that was removed, or replaced by a backup."""
+
+    @event.listens_for(engine, "checkin")
+    def note_files(driver: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:  # noqa: ARG001
+        if record.info.get("file") == _identity(path):
+            at_rest.update({file: _identity(file) for file in (path, *_log_of(path))})
 
     @event.listens_for(engine, "connect")
     def note_file(driver: sqlite3.Connection, record: ConnectionPoolEntry) -> None:  # noqa: ARG001
@@ -210,6 +220,20 @@ def _keep_to_the_file(engine: Engine, path: Path) -> None:
     def look_whether_it_is_still_there(connection: Connection) -> None:
         if connection.info["file"] != _identity(path):
             raise sqlite3.OperationalError("its file was removed or replaced meanwhile")
+
+
+def _drop_former_log(path: Path, at_rest: _Files) -> None:
+    """SQLite would play the log of the file that was there before into the one that took its place."""
+    if at_rest and at_rest[path] != _identity(path):
+        for file in at_rest.keys() - {path}:
+            if at_rest[file] == _identity(file):
+                file.unlink(missing_ok=True)
+        at_rest.clear()
+
+
+def _log_of(path: Path) -> tuple[Path, Path]:
+    file = path.resolve()
+    return Path(f"{file}-wal"), Path(f"{file}-shm")
 
 
 def _give_room_back(engine: Engine) -> None:

@@ -556,6 +556,27 @@ def test_a_file_that_is_replaced_or_removed_under_open_sessions(api: StandIn, tm
     assert (report.status, report.error_code) == ("failed", "warehouse_error")
 
 
+def test_a_backup_put_in_place_is_not_mixed_with_the_log_of_the_file_before(
+    api: StandIn, tmp_path: Path
+) -> None:
+    path, backup = tmp_path / "warehouse.db", tmp_path / "copy.db"
+    program = Program(tmp_path, f"sqlite:///{path}")
+    populate(api, "acme")
+    program.configure(api.base_url, "acme", api=PATIENT)
+    program.run("migrate")
+    with closing(sync_here(program)) as passes:
+        next(passes)
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(backup)) as copy:
+            source.backup(copy)
+        api.set_interviews(id_of("acme"), interviews_of("acme", 3000))
+        assert next(passes)[0].counts.inserted == 2995
+        assert path.with_name("warehouse.db-wal").exists()
+        backup.rename(path)
+        assert next(passes)[0].counts.inserted == 2995
+        assert program.rows("PRAGMA integrity_check") == [("ok",)]
+        assert program.rows("SELECT count(*) FROM interviews") == [(3000,)]
+
+
 def test_a_file_that_is_removed_during_a_load(sqlite_at_head: str) -> None:
     with closing(House(sqlite_at_head)) as house:
 
