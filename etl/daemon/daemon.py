@@ -156,9 +156,10 @@ class Daemon:
             self._queue.done(workspace.name)
             self._fill()
         self._run_log.write(report, trigger)
-        is_idle = not self._queue.running and not self._queue
-        watched = self._watched(workspace)
-        self._telling.hear(report, watched, self.settings.notify, set(self._workspaces), idle=is_idle)
+        if _is_same(workspace, self._workspaces.get(workspace.name)):  # else nobody would say that it is well
+            is_idle = not self._queue.running and not self._queue
+            watched = self._watched(workspace)
+            self._telling.hear(report, watched, self.settings.notify, set(self._workspaces), idle=is_idle)
         for observer in self.observers:
             try:
                 observer(report)

@@ -58,6 +58,8 @@ class Telling:
         if report.status in ("succeeded", "failed"):
             self._succeeded[report.name] = report.status == "succeeded"
             self.look_at([watched], settings)
+        if report.status == "skipped":  # whoever syncs it may be stuck: it is well when it has succeeded here
+            self._succeeded[report.name] = False
         if report.status == "succeeded":
             self._unpinged.add(report.name)
         if self._is_ping_due(enabled, idle=idle):

@@ -106,6 +106,19 @@ def test_no_ping_while_one_fails_and_one_a_minute_at_most(sent: list[Any]) -> No
     assert sent.count("ping") == 1
 
 
+def test_no_ping_while_another_process_holds_one(sent: list[Any]) -> None:
+    async def runs(told: Told) -> None:
+        told.remember("acme", succeeded=True)
+        told.hear_of("acme", "skipped")
+        told.hear_of("globex", "succeeded", idle=True)
+        await quiet(told)
+        assert "ping" not in sent
+        told.hear_of("acme", "succeeded", idle=True)
+
+    play(runs)
+    assert sent.count("ping") == 1
+
+
 def test_what_failed_before_this_process_is_remembered(sent: list[Any]) -> None:
     async def runs(told: Told) -> None:
         told.remember("acme", succeeded=True)
