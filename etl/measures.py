@@ -20,7 +20,7 @@ def age_text(seconds: float | None) -> str:
     """A time in its two greatest units: `2 d 3 h`, `2 d`; `never` for None."""
     if seconds is None:
         return "never"
-    rest = int(seconds)
+    rest = max(0, int(seconds))  # less than nothing where another's clock is ahead
     parts: list[tuple[int, str]] = []
     for size, unit in _UNITS:
         number, rest = divmod(rest, size)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from starlette.applications import Starlette
@@ -36,8 +36,12 @@ from etl.warehouse.schema import require_head
 
 log = logging.getLogger("ontora_etl.serve")
 
+T = TypeVar("T")
+
 MOST_BEAT_SECONDS = 30
 _THREADS = 3  # as many connections to the warehouse, at most
+_SCRAPE_SECONDS = 8.0  # Prometheus waits for 10
+_PROBE_SECONDS = 4.0  # config/kubernetes for 5
 _READY_SECONDS = 2.0
 _OVERVIEW_SECONDS = 2.0
 _PAGE_SECONDS = 1.0
@@ -53,13 +57,14 @@ class Site:
     environ: Mapping[str, str]
     clock: Callable[[], datetime] = utc_now
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "serve"))
+    renderer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "render"))
     metrics: Metrics = field(default_factory=Metrics)
     pages: Pages = field(default_factory=Pages)
     deliveries: Deliveries = field(init=False)
     webhooks: Webhooks = field(init=False)
     _readiness: Shared[str] = field(init=False)
     _overview: Shared[Overview] = field(init=False)
-    _rendered: dict[tuple[str, bool], Shared[str]] = field(default_factory=dict)
+    _rendered: dict[tuple[str | None, bool], Shared[str]] = field(default_factory=dict)
     _pasts: dict[str, Shared[Past | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,15 +105,20 @@ class Site:
         self.daemon.observers.remove(self.observe)
         self.webhooks.close()
         await self.deliveries.close()
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self.threads, self.renderer):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def observe(self, report: Report) -> None:
         """Count a run."""
         self.metrics.observe(report)
 
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        """The function's result, from one of our own threads: those of the syncs stay theirs."""
+        """What the function reads of the warehouse, from one of our own threads: the syncs' stay theirs."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, function, *args)
+
+    async def in_renderer(self, function: Callable[..., T]) -> T:
+        """What it makes of what was read, from a thread that no warehouse can hold up."""
+        return await asyncio.get_running_loop().run_in_executor(self.renderer, function)
 
     # --- health ---
 
@@ -121,7 +131,8 @@ class Site:
 
     async def readyz(self, request: Request) -> Response:  # noqa: ARG002
         try:
-            fault = await self._readiness.get()
+            async with asyncio.timeout(_PROBE_SECONDS):
+                fault = await self._readiness.get()
         except TimeoutError:
             fault = "the warehouse does not answer"
         # In full only in the log: this address is open to everyone.
@@ -170,7 +181,8 @@ class Site:
 
     async def scrape(self, request: Request) -> Response:
         try:
-            overview = await self._present()
+            async with asyncio.timeout(_SCRAPE_SECONDS):
+                overview = await self._present()
         except (EtlError, TimeoutError):
             overview = None
         daemon = self.daemon
@@ -178,7 +190,7 @@ class Site:
         failures = {name: daemon.streaks[name].failures for name in names if name in daemon.streaks}
         scrape = Scrape(names, daemon.queue_length, len(daemon.running), daemon.last_beat, failures, overview)
         accept = request.headers.get("accept", "")
-        text, content_type = await self.in_thread(self.metrics.text, scrape, accept)
+        text, content_type = await self.in_renderer(lambda: self.metrics.text(scrape, accept))
         return Response(text, headers={"Content-Type": content_type})
 
     async def index(self, request: Request) -> Response:
@@ -188,7 +200,7 @@ class Site:
             overview = await self._present()
             return await self._render(self.pages.index, overview, refreshing=refreshing)
 
-        return await self._page(("", refreshing), render)
+        return await self._page((None, refreshing), render)
 
     async def workspace(self, request: Request) -> Response:
         name, refreshing = request.path_params["name"], _refreshes(request)
@@ -202,10 +214,10 @@ class Site:
 
     async def _render(self, template: Callable[..., str], *facts: Any, refreshing: bool) -> str:
         live, now = self._live(), self.clock()
-        text: str = await self.in_thread(lambda: template(*facts, live, now, refreshing=refreshing))
-        return text
+        return await self.in_renderer(lambda: template(*facts, live, now, refreshing=refreshing))
 
-    async def _page(self, key: tuple[str, bool], render: Callable[[], Awaitable[str]]) -> Response:
+    async def _page(self, key: tuple[str | None, bool], render: Callable[[], Awaitable[str]]) -> Response:
+        """The page of the workspace, or without one the index; as it was, if that is not long ago."""
         refreshing = key[1]
         headers = {"Refresh": str(REFRESH_SECONDS)} if refreshing else None
         if key not in self._rendered:

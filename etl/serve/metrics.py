@@ -105,7 +105,10 @@ class Metrics:
             for name in scrape.workspaces:
                 self._begin_at_zero(name)
             self._gauges.scrape = scrape
-            encode, content_type = choose_encoder(accept)
+            try:
+                encode, content_type = choose_encoder(accept)
+            except (TypeError, ValueError):  # of a version that is no number
+                encode, content_type = choose_encoder("")
             return encode(self._registry), content_type
 
     def _forget_all_but(self, names: tuple[str, ...]) -> None:

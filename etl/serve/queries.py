@@ -84,7 +84,8 @@ def read_past(connection: Connection, workspace_id: UUID, now: datetime) -> Past
     known = [instant for instant in begins if instant is not None]
     if not known:
         return None
-    begin, end = int(min(known).timestamp()), int(now.timestamp())
+    begin = int(min(known).timestamp())
+    end = max(begin, int(now.timestamp()))  # the clock of whoever synced may have been ahead
     width = next((w for w in _BIN_SECONDS if (end - begin) / w < _MOST_BINS), _BIN_SECONDS[-1])
 
     def bin_of(instant: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from etl.errors import WarehouseError
 from etl.load import Counts
+from etl.serve import app
 from etl.streak import Streak
 from etl.sync.report import Report
 from tests.serve.scenery import ERROR, FAILING, FINDINGS, FORGOTTEN, SCRIPT
@@ -127,6 +129,33 @@ def test_openmetrics_for_those_who_ask(scene: Stage) -> None:
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     families = parse_openmetrics(answer.text)  # type: ignore[no-untyped-call]
     assert "ontora_etl_runs" in {family.name for family in families}
+
+
+@pytest.mark.parametrize("version", ["abc", "1.0.0-rc.1", ""])
+def test_whoever_asks_for_a_version_that_is_none_gets_text(stage: Stage, version: str) -> None:
+    with stage.client() as client:
+        accept = f"application/openmetrics-text; version={version}"
+        assert client.get("/metrics", headers={"Accept": accept}).status_code == 200
+
+
+def test_a_warehouse_that_hangs_is_told_in_time(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_SCRAPE_SECONDS", 0.3)
+    monkeypatch.setattr(app, "_PROBE_SECONDS", 0.3)
+    may_answer = threading.Event()
+
+    def hang(*_: object) -> None:
+        may_answer.wait(60)
+        raise WarehouseError("gone")
+
+    for name in ("etl.serve.queries.read_overview", "etl.serve.app.require_head"):
+        monkeypatch.setattr(name, hang)
+    try:
+        with stage.client() as client:
+            for _ in range(3):
+                assert client.get("/readyz").status_code == 503
+                assert value(scrape(stage), "warehouse_up") == 0
+    finally:
+        may_answer.set()
 
 
 def test_a_warehouse_that_is_gone_hides_no_counter(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,6 +149,14 @@ def test_many_may_ask_at_once_for_what_is_not_there(stage: Stage) -> None:
     assert set(asyncio.run(ask())) == {404}
 
 
+@pytest.mark.parametrize("name", ["", "/", "."])
+def test_the_start_is_no_workspace(stage: Stage, name: str) -> None:
+    page(stage, "/")
+    answer = stage.raw(f"GET /workspaces/{name} HTTP/1.0\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    page(stage, "/")
+
+
 def test_names_are_text(scene: Stage) -> None:
     for path in ("/", f"/workspaces/{quote(SCRIPT, safe='')}"):
         html = page(scene, path)
@@ -361,6 +369,18 @@ def test_the_past_is_what_it_was(warehouse_at_head: str) -> None:
     assert at(29.9) == {"active": 2, "draft": 0}
 
 
+def test_a_past_that_is_still_to_come(daemon: FakeDaemon) -> None:
+    """The clock of whoever synced was ahead of ours, or ours was set back."""
+    now = datetime.now(UTC)
+    put_interview(daemon.warehouse, ACME, 1, "active", now + DAY)
+    with daemon.warehouse.reading() as connection:
+        past = read_past(connection, ACME.id, now)
+    assert past is not None
+    assert past.by_status == {"active": [1]}
+    with serving(daemon) as stage:
+        assert "active" in page(stage, "/workspaces/acme")
+
+
 def test_no_past_no_picture(daemon: FakeDaemon) -> None:
     with daemon.warehouse.reading() as connection:
         assert read_past(connection, ACME.id, datetime.now(UTC)) is None
@@ -403,8 +423,9 @@ def test_late_is_what_missed_two_runs(schedule: str, minutes: int, late: bool) -
 
 
 def test_words() -> None:
-    assert [age_text(s) for s in (None, 0, 59.9, 60, 3_661, 90_061, 86_400 * 40)] == [
+    assert [age_text(s) for s in (None, -5, 0, 59.9, 60, 3_661, 90_061, 86_400 * 40)] == [
         "never",
+        "0 s",
         "0 s",
         "59 s",
         "1 min",
