@@ -52,7 +52,7 @@ class Cron(Struct, frozen=True):
 
 
 class Every(Struct, frozen=True):
-    """A period, counted from the daemon's start."""
+    """A period, counted from the last success before the daemon's start, or else from that."""
 
     text: str
     seconds: int

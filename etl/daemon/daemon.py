@@ -231,9 +231,12 @@ class Daemon:
                 self._streaks[name] = Streak(
                     standing.consecutive_failures, standing.last_error_code, standing.last_error, now
                 )
+            is_due = is_overdue(workspace.policy, standing.last_success_at, now)
+            if name in new and standing.last_success_at and not is_due:
+                self._timetable.count_from(workspace, standing.last_success_at)
             if name in new and standing.has_unheeded_webhook:
                 self.request_sync(name, "webhook")
-            elif is_overdue(workspace.policy, standing.last_success_at, now):
+            elif is_due:
                 self._queue.add(name, "catch_up", anew=name in new)  # what runs is another's by that name
                 self._fill()
             elif name in new and standing.consecutive_failures:

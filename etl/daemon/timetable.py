@@ -15,7 +15,7 @@ from apscheduler.triggers.base import BaseTrigger
 from etl.clock import utc_now
 from etl.config import Workspace
 from etl.daemon.fire_times import NextAfter, fire_times
-from etl.schedule import Schedule
+from etl.schedule import Every, Schedule
 
 log = logging.getLogger("ontora_etl.daemon")
 
@@ -48,6 +48,7 @@ class Timetable:
         self._due = due
         self._clock = clock
         self._plans: dict[str, _Plan] = {}
+        self._starts: dict[UUID, datetime] = {}  # from when a workspace's periods are counted
         self._scheduler = AsyncIOScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1}
         )
@@ -71,14 +72,24 @@ class Timetable:
         for name in self._plans.keys() - wanted.keys():
             self._scheduler.remove_job(name)
             del self._plans[name]
-        changed = {name for name, w in wanted.items() if self._plans.get(name) != _plan(w)}
-        for name in changed:
-            policy = wanted[name].policy
-            trigger = ScheduleTrigger(fire_times(policy, self._clock()), policy.jitter_seconds)
-            self._scheduler.add_job(
-                self._call, trigger, id=name, name=name, args=(name,), replace_existing=True
-            )
-            self._plans[name] = _plan(wanted[name])
+        ids = {w.id for w in wanted.values()}
+        self._starts = {id_: start for id_, start in self._starts.items() if id_ in ids}
+        for workspace in wanted.values():
+            if self._plans.get(workspace.name) != _plan(workspace):
+                self._starts.setdefault(workspace.id, self._clock())
+                self._put(workspace)
+
+    def count_from(self, workspace: Workspace, start: datetime) -> None:
+        """Count the workspace's periods from then: a restart does not begin a new one."""
+        if isinstance(workspace.policy.schedule, Every):
+            self._starts[workspace.id] = start
+            self._put(workspace)
+
+    def _put(self, workspace: Workspace) -> None:
+        name, policy = workspace.name, workspace.policy
+        trigger = ScheduleTrigger(fire_times(policy, self._starts[workspace.id]), policy.jitter_seconds)
+        self._scheduler.add_job(self._call, trigger, id=name, name=name, args=(name,), replace_existing=True)
+        self._plans[name] = _plan(workspace)
 
     def next_fire_at(self, name: str) -> datetime | None:
         """When the workspace is due next; None where it is not planned."""

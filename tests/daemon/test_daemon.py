@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -88,6 +89,27 @@ def test_a_run_that_ends_while_the_ledger_is_read_knows_better(
         return failures
 
     assert asyncio.run(live()) == 0
+
+
+def test_a_restart_keeps_to_the_period(api: StandIn, program: Program) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme", sync={"schedule": "every 6h"})
+    with closing(sync_here(program)) as passes:
+        next(passes)
+    ((succeeded_at,),) = program.rows("SELECT last_success_at FROM workspaces")
+    settings = load_settings(program.config, program.environ)
+
+    async def live() -> datetime | None:
+        it = daemon.Daemon(settings, open_warehouse(settings.warehouse), program.environ)
+        running = asyncio.create_task(it.run())
+        await asyncio.sleep(1)
+        due = it.next_run_at("acme")
+        it.stop()
+        await running
+        return due
+
+    due = asyncio.run(live())
+    assert due == datetime.fromisoformat(succeeded_at).replace(tzinfo=UTC) + timedelta(hours=6)
 
 
 def test_a_run_that_is_cancelled_has_time_for_its_last_word() -> None:

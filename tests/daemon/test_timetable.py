@@ -13,6 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from etl.config import KeySource, Policy, Workspace
 from etl.daemon.fire_times import fire_times, is_overdue, period_of
@@ -222,6 +223,31 @@ def test_planning_again_keeps_what_has_not_changed(clock: Clock) -> None:
         assert not calls
 
     run_timetable(clock, "every 1h", play)
+
+
+@pytest.mark.parametrize(("schedule", "minutes"), [("every 1h", 15), ("every 4h", 195)])
+def test_a_restart_begins_no_new_period(clock: Clock, schedule: str, minutes: float) -> None:
+    async def play(table: Timetable, calls: list[str]) -> None:
+        acme = workspace("acme", schedule)
+        last_success_at = clock() - timedelta(minutes=45)
+        table.count_from(acme, last_success_at)
+        expected = last_success_at + timedelta(minutes=45 + minutes)
+        assert table.next_fire_at("acme") == expected
+        table.plan([replace(acme, policy=replace(acme.policy, timezone="UTC"))])
+        assert table.next_fire_at("acme") == expected
+        assert not calls
+
+    run_timetable(clock, schedule, play)
+
+
+def test_a_restart_does_not_move_the_crontab(clock: Clock) -> None:
+    async def play(table: Timetable, calls: list[str]) -> None:
+        before = table.next_fire_at("acme")
+        table.count_from(workspace("acme", "0 0 * * *"), clock() - timedelta(minutes=45))
+        assert table.next_fire_at("acme") == before
+        assert not calls
+
+    run_timetable(clock, "0 0 * * *", play)
 
 
 def test_scheduler_that_has_stopped_calling_is_noticed(clock: Clock) -> None:
