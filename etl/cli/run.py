@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -36,11 +37,12 @@ def command(context: Context, listen: str | None) -> int:
       ontora-etl run
       ontora-etl --log-format json run --listen 127.0.0.1:8080
     """
+    told: list[int] = []
+    _heed_signals(lambda number, _: told.append(number))
     from etl.daemon import Daemon  # noqa: PLC0415
     from etl.warehouse import open_warehouse  # noqa: PLC0415
     from etl.warehouse.schema import ensure_schema  # noqa: PLC0415
 
-    _heed_signals()
     context.start_logging("info")
     settings = context.settings()
     serve = _serve(settings.serve, listen)
@@ -52,16 +54,20 @@ def command(context: Context, listen: str | None) -> int:
             opening.result()
         gc.freeze()  # what starting made stays for good
         gc.set_threshold(_OBJECTS_BEFORE_COLLECTING)
-        asyncio.run(_live(Daemon(settings, warehouse), serve))
+        daemon = Daemon(settings, warehouse)
+        signal.signal(signal.SIGHUP, lambda *_: daemon.reload())
+        if told:  # since the configuration was read, or just before
+            daemon.reload()
+        asyncio.run(_live(daemon, serve))
     finally:
         _heed_signals()  # the event loop took its own handlers with it
         warehouse.close()
     return 0
 
 
-def _heed_signals() -> None:
-    """Before and after the daemon's life: SIGTERM and SIGINT end the process with 0, SIGHUP does nothing."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def _heed_signals(hang_up: Callable[[int, object], object] = lambda *_: None) -> None:
+    """Before and after the daemon's life: SIGTERM and SIGINT end the process with 0, SIGHUP does not."""
+    signal.signal(signal.SIGHUP, hang_up)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))  # the database undoes what is open
 

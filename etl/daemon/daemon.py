@@ -116,13 +116,17 @@ class Daemon:
         """Begin no more runs, let those under way end, and end."""
         self._stop.set()
 
+    def reload(self) -> None:
+        """Read the configuration again as soon as the daemon lives."""
+        self._reload.set()
+
     # --- signals ---
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_for, number)
-        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
 
     def _stop_for(self, number: int) -> None:
         if self._stop.is_set():  # asked twice: at once. The databases undo what is open.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,27 @@ def test_a_signal_at_the_start_ends_it_with_zero(rig: Rig, number: signal.Signal
             rig.signal(number)
             assert rig.exit_code(3) == 0
     assert "Traceback" not in rig.log
+
+
+def test_sighup_during_the_start_is_not_lost(rig: Rig) -> None:
+    new = rig.folder / "new.db"
+    rig.url = f"sqlite:///{new}"
+    rig.sections = '[sync]\nschedule = "every 6h"\n'
+    rig.add("acme")
+    rig.environ["ONTORA_API_KEY"] = "key-globex"
+    with closing(sqlite3.connect(new, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN IMMEDIATE")
+        process = rig.start()
+        time.sleep(1.5)  # the configuration has been read, and the first migration waits
+        rig.add("globex")
+        rig.write()
+        rig.signal(signal.SIGHUP)
+        time.sleep(0.2)
+        other.execute("ROLLBACK")
+    wait_until(rig.succeeded("globex"))
+    assert process.poll() is None
+    assert rig.end() == 0
 
 
 def test_sighup_keeps_the_old_configuration_where_the_new_is_faulty(rig: Rig) -> None:
