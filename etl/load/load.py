@@ -68,7 +68,8 @@ def _apply(
 
     stage(connection, dialect, reading, job, by_digest=by_digest)
     reading.notes.unknown_fields |= merge.fields_not_read_again(connection, state.unknown_fields)
-    held, held_of = merge.classify(connection, job, received=reading.received, held_of=state.held_of)
+    accepted = reading.received - reading.rejected
+    held, held_of = merge.classify(connection, job, accepted=accepted, held_of=state.held_of)
     observed_at = merge.observation_time(connection, dialect, now)
     counts = merge.count(connection, reading, held)
     reading.refuse_drift(losing=bool(counts.deleted or held))

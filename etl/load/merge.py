@@ -34,15 +34,15 @@ def fields_not_read_again(connection: Connection, unknown: Iterable[str]) -> set
 
 
 def classify(
-    connection: Connection, job: Job, *, received: int, held_of: int | None
+    connection: Connection, job: Job, *, accepted: int, held_of: int | None
 ) -> tuple[int, int | None]:
     """Give every staged element its fate and find the interviews that are gone.
 
     Returns how many of those are held, and of how many rows. A loss is held where it is more than
-    `max_delete_rows` and more than `max_delete_fraction` of the active rows, or where the answer is empty:
-    that is more often a fault than the truth. While it is held it is measured by no more rows than before,
-    `held_of`: what comes meanwhile, or comes back, would make it look small. That outlasts runs that look
-    for no deletes.
+    `max_delete_rows` and more than `max_delete_fraction` of the active rows, or where not one element was
+    `accepted`: that is more often a fault than the truth. While it is held it is measured by no more rows
+    than before, `held_of`: what comes meanwhile, or comes back, would make it look small. That outlasts runs
+    that look for no deletes.
     """
     workspace, policy = job.workspace, job.workspace.policy
     scope = {"workspace_id": workspace.id, "project_id": workspace.project_id}
@@ -50,12 +50,12 @@ def classify(
     if not policy.detect_deletes or workspace.status is not None:
         return 0, held_of  # not looked at: what was held may be missing still
     gone = connection.execute(sql.CLASSIFY_GONE, scope).rowcount
-    if job.accept_deletes or not gone or (received and gone <= policy.max_delete_rows):
+    if job.accept_deletes or not gone or (accepted and gone <= policy.max_delete_rows):
         return 0, None
     rows: int = connection.execute(sql.COUNT_ACTIVE, scope).scalar_one()
     if held_of is not None:
         rows = min(rows, held_of)
-    if received and gone <= policy.max_delete_fraction * rows:
+    if accepted and gone <= policy.max_delete_fraction * rows:
         return 0, None
     connection.execute(sql.FORGET_GONE)
     return gone, rows

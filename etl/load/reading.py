@@ -77,6 +77,11 @@ class Reading(Struct):
             self.reasons[kind] += 1
             self.examples.setdefault(kind, reject.message)
 
+    @property
+    def rejected(self) -> int:
+        """How many elements so far are no interviews of this workspace."""
+        return self.reasons.total()
+
     def refuse_drift(self, *, losing: bool) -> None:
         """Raise SchemaMismatch where more than half of the elements were rejected for one reason.
 

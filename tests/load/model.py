@@ -109,7 +109,7 @@ class Model:
         gone = self._gone(workspace, answer)
         active = len(self.active(workspace))
         of = active if known.held_of is None else min(active, known.held_of)
-        held = 0 if accept_deletes else _held(len(gone), of, len(answer))
+        held = 0 if accept_deletes else _held(len(gone), of, sum(1 for e in answer if not e.reason))
         if held:
             gone = []
         at = self._observation_time([*(e.id for e in fates["updated"]), *gone, *restored], now)
@@ -249,9 +249,9 @@ class Model:
         self.snapshots.append((at, state))
 
 
-def _held(gone: int, of: int, received: int) -> int:
+def _held(gone: int, of: int, accepted: int) -> int:
     large = gone > MAX_DELETE_ROWS and gone > MAX_DELETE_FRACTION * of
-    return gone if large or not received else 0
+    return gone if large or not accepted else 0
 
 
 def _not_zero(counts: dict[str, int]) -> dict[str, int]:

@@ -52,6 +52,30 @@ def test_an_empty_answer_deletes_nothing_however_few_there_were(house: House, pr
     assert house.counts(asked, []) == {}
 
 
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [503, "Service Unavailable"],
+        [None, {"message": "x"}],
+        [{}, {"id": 1}],
+        [{"detail": "x"}, {"id": "iv_1"}, 3],
+    ],
+)
+def test_an_answer_without_one_readable_interview_deletes_nothing(
+    house: House, answer: list[object], full: bool
+) -> None:
+    asked = workspace(max_delete_fraction=1.0)
+    house.load(asked, body(made(10)))
+    assert house.counts(asked, answer, full=full) == {
+        "received": len(answer),
+        "rejected": len(answer),
+        "held_deletes": 10,
+    }
+    assert len(house.present()) == 10
+    assert house.counts(asked, answer, accept_deletes=True)["deleted"] == 10
+
+
 def test_an_empty_answer_of_a_new_workspace_is_nothing_to_worry_about(house: House) -> None:
     outcome = house.load(workspace(), b"[]")
     assert not any(outcome.counts.as_dict().values())
