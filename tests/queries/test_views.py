@@ -100,6 +100,18 @@ def test_history_by_hand(twins: Twins) -> None:
     ]
 
 
+def test_a_workspace_that_has_no_interviews_yet(twins: Twins) -> None:
+    twins.sync("acme", days_ago(1), [])
+    (row,) = twins.rows("SELECT interviews, contacts, completions, scheduled FROM workspace_summary")
+    assert row == {"interviews": 0, "contacts": 0, "completions": 0, "scheduled": 0}
+
+
+def test_a_day_that_is_still_to_come_is_not_shown(twins: Twins) -> None:
+    """The clock of the first sync was ahead, and has been set right."""
+    twins.sync("acme", days_ago(-1, hour=12), interviews_of("acme", 2))
+    assert twins.rows("SELECT * FROM interview_daily") == []
+
+
 def test_a_version_that_begins_at_midnight_belongs_to_the_new_day(twins: Twins) -> None:
     (one,) = interviews_of("acme", 1)
     one["completed_count"] = 1
