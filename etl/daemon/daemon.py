@@ -33,6 +33,7 @@ log = logging.getLogger("ontora_etl.daemon")
 
 _BEAT_SECONDS = 1.0
 _CANCEL_SECONDS = 10.0  # longer than a run's last word to the ledger may take
+_STANDINGS_SECONDS = 60.0  # longer than it waits for others' locks
 _TELLING_SECONDS = 10.0
 _SPARE_SECONDS = 5.0
 _SKIPPED = Streak(2)  # a run that met another process's waits as after two failures: some seconds
@@ -221,9 +222,11 @@ class Daemon:
     async def _catch_up(self, new: set[str]) -> None:
         """Sync what is overdue, and go on with what is new here where another process left it."""
         try:
-            standings = await asyncio.to_thread(read_standings, self.warehouse)
-        except EtlError as error:
-            log.warning("how old the workspaces are is unknown, so all are synced: %s", error)
+            async with asyncio.timeout(_STANDINGS_SECONDS):
+                standings = await asyncio.to_thread(read_standings, self.warehouse)
+        except (EtlError, TimeoutError) as error:
+            why = str(error) or "the warehouse takes too long to answer"
+            log.warning("how old the workspaces are is unknown, so all are synced: %s", why)
             standings = {}
         new -= self._streaks.keys()  # a run that has ended meanwhile knows better
         now = utc_now()

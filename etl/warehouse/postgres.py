@@ -39,7 +39,15 @@ _CROWDED = re.compile("too many (connections|clients)|connection slots|no more c
 _CANCEL_SECONDS = 5.0
 _ORDINARY_WAIT_SECONDS = 30
 _KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
-_UNLESS_GIVEN = {"connect_timeout": 10, "keepalives_idle": 30, "fallback_application_name": "ontora-etl"}
+_UNLESS_GIVEN = {
+    "connect_timeout": 10,
+    "fallback_application_name": "ontora-etl",
+    # A server that is gone without a word, or a network that is cut, is found out within a minute.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 _DRIVERS_OWN = {"context", "row_factory"}  # of its options those that are no text, and not set here
 # Versions as the server numbers them.
 _OLDEST = 13_00_00

@@ -91,6 +91,32 @@ def test_a_run_that_ends_while_the_ledger_is_read_knows_better(
     assert asyncio.run(live()) == 0
 
 
+def test_a_warehouse_that_hangs_keeps_no_workspace_waiting(
+    api: StandIn, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme", sync={"schedule": "every 6h"})
+    settings = load_settings(program.config, program.environ)
+    may_answer = threading.Event()
+    monkeypatch.setattr(daemon, "read_standings", lambda _: may_answer.wait(60))
+    monkeypatch.setattr(daemon, "_STANDINGS_SECONDS", 0.2)
+
+    async def live() -> Report:
+        it = daemon.Daemon(settings, open_warehouse(settings.warehouse), program.environ)
+        ended: asyncio.Queue[Report] = asyncio.Queue()
+        it.observers.append(ended.put_nowait)
+        running = asyncio.create_task(it.run())
+        try:
+            report = await asyncio.wait_for(ended.get(), 10)
+        finally:
+            may_answer.set()
+        it.stop()
+        await running
+        return report
+
+    assert asyncio.run(live()).status == "succeeded"
+
+
 def test_a_restart_keeps_to_the_period(api: StandIn, program: Program) -> None:
     populate(api, "acme")
     program.configure(api.base_url, "acme", sync={"schedule": "every 6h"})
