@@ -305,9 +305,10 @@ class Daemon:
             await asyncio.wait(self._tasks, timeout=grace_seconds)
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CANCEL_SECONDS)
-        return len(self._tasks)
+        if not self._tasks:
+            return 0
+        _, left = await asyncio.wait(self._tasks, timeout=_CANCEL_SECONDS)
+        return len(left)
 
     def _end_anyway(self) -> None:
         """See to it that the process ends even where a thread waits for a server that says nothing."""
