@@ -23,6 +23,12 @@ from tests.acceptance.program import Program, id_of, populate, sync_here, wait_u
 from tests.receiver import Receiver
 
 
+@pytest.fixture(autouse=True)
+def _no_sudden_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would end this process, a minute later."""
+    monkeypatch.setattr(daemon.Daemon, "_end_anyway", lambda _: None)
+
+
 def test_told_to_stop_while_the_warehouse_does_not_answer(
     api: StandIn, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,7 +43,6 @@ def test_told_to_stop_while_the_warehouse_does_not_answer(
         return {}
 
     monkeypatch.setattr(daemon, "read_standings", read_standings)
-    monkeypatch.setattr(daemon.Daemon, "_end_anyway", lambda _: None)  # it would end this process
 
     async def live() -> None:
         it = daemon.Daemon(settings, open_warehouse(settings.warehouse), program.environ)
@@ -161,7 +166,6 @@ def test_told_to_stop_beside_a_locked_ledger_it_still_tells_people(
     monkeypatch.setattr(one, "_LAST_WORD_SECONDS", last_word_seconds)
     monkeypatch.setattr(daemon, "_CANCEL_SECONDS", cancel_seconds)
     monkeypatch.setattr(daemon, "_TELLING_SECONDS", 1)
-    monkeypatch.setattr(daemon.Daemon, "_end_anyway", lambda _: None)
     exited: list[int] = []
     monkeypatch.setattr(os, "_exit", exited.append)
 
