@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
 
 from etl.clock import utc_now
 from etl.config import Settings, Workspace
@@ -58,6 +60,7 @@ class Daemon:
         self._run_log = RunLog()
         self._workspaces: dict[str, Workspace] = {}  # those that are enabled
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looks: set[asyncio.Task[None]] = set()
         self._streaks: dict[str, Streak] = {}
         self._retries: dict[str, tuple[asyncio.TimerHandle, datetime]] = {}
         self._walker: Walker
@@ -182,18 +185,37 @@ class Daemon:
             self._forget_retry(name)
         elif report.status == "failed":
             self._streaks[name] = streak.failed(report.error_code, report.error, utc_now())
-            self._plan_retry(name, "schedule", self._streaks[name])
-        elif report.status == "skipped" and trigger != "schedule":  # that run may be too early, or fail
-            self._plan_retry(name, trigger, _SKIPPED)
+            self._plan_retry(name, self._streaks[name], partial(self.request_sync, name, "schedule"))
+        elif report.status == "skipped":  # the run of another process may be too early, or fail
+            look = partial(self._look_again, name, utc_now())
+            self._plan_retry(
+                name, _SKIPPED, look if trigger == "schedule" else partial(self.request_sync, name, trigger)
+            )
 
-    def _plan_retry(self, name: str, trigger: Trigger, after: Streak) -> None:
-        period = period_of(self._workspaces[name].policy, utc_now())
+    def _plan_retry(self, name: str, after: Streak, again: Callable[[], object]) -> None:
+        now = utc_now()
+        period = period_of(self._workspaces[name].policy, now)
         pause = retry_pause_seconds(after.error_code, after.failures, period)
         if pause is None or self._stop.is_set():
             return
         self._forget_retry(name)
-        timer = asyncio.get_running_loop().call_later(pause, self.request_sync, name, trigger)
-        self._retries[name] = (timer, utc_now() + timedelta(seconds=pause))
+        timer = asyncio.get_running_loop().call_later(pause, again)
+        self._retries[name] = (timer, now + timedelta(seconds=pause))
+
+    def _look_again(self, name: str, skipped_at: datetime) -> None:
+        """Sync the workspace, unless the process that had it then has succeeded since."""
+        self._forget_retry(name)
+
+        async def look() -> None:
+            workspace = self._workspaces.get(name)
+            standings = await self._read_standings()
+            last = standings.get(workspace.id, Standing()).last_success_at if workspace else None
+            if last is None or last < skipped_at:
+                self.request_sync(name, "schedule")
+
+        task = asyncio.create_task(look(), name=f"look at {name}")
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
 
     def _forget_retry(self, name: str) -> None:
         if retry := self._retries.pop(name, None):
@@ -221,13 +243,7 @@ class Daemon:
 
     async def _catch_up(self, new: set[str]) -> None:
         """Sync what is overdue, and go on with what is new here where another process left it."""
-        try:
-            async with asyncio.timeout(_STANDINGS_SECONDS):
-                standings = await asyncio.to_thread(read_standings, self.warehouse)
-        except (EtlError, TimeoutError) as error:
-            why = str(error) or "the warehouse takes too long to answer"
-            log.warning("how old the workspaces are is unknown, so all are synced: %s", why)
-            standings = {}
+        standings = await self._read_standings()
         new -= self._streaks.keys()  # a run that has ended meanwhile knows better
         now = utc_now()
         for name, workspace in self._workspaces.items():
@@ -247,9 +263,19 @@ class Daemon:
                 self._queue.add(name, "catch_up", anew=name in new)  # what runs is another's by that name
                 self._fill()
             elif name in new and standing.consecutive_failures:
-                self._plan_retry(name, "schedule", self._streaks[name])
+                self._plan_retry(name, self._streaks[name], partial(self.request_sync, name, "schedule"))
         watched = [self._watched(self._workspaces[name]) for name in new]
         self._telling.look_at(watched, self.settings.notify)
+
+    async def _read_standings(self) -> Mapping[UUID, Standing]:
+        """How the workspaces stand by the ledger; nothing where it cannot say."""
+        try:
+            async with asyncio.timeout(_STANDINGS_SECONDS):
+                return await asyncio.to_thread(read_standings, self.warehouse)
+        except (EtlError, TimeoutError) as error:
+            why = str(error) or "the warehouse takes too long to answer"
+            log.warning("how old the workspaces are is unknown, so they are synced: %s", why)
+            return {}
 
     async def _reload_when_told(self) -> None:
         while True:
@@ -286,6 +312,8 @@ class Daemon:
         self._queue.clear()
         for timer, _ in self._retries.values():
             timer.cancel()
+        for look in self._looks:
+            look.cancel()
         left = await self._end_runs()
         try:
             await asyncio.wait_for(self._telling.finish(), _TELLING_SECONDS)

@@ -122,6 +122,39 @@ def test_a_warehouse_that_hangs_keeps_no_workspace_waiting(
     assert asyncio.run(live()).status == "succeeded"
 
 
+@pytest.mark.parametrize("other", ["dies", "succeeds"])
+def test_a_run_that_met_another_processs_is_made_up_for_where_that_one_fails(
+    api: StandIn, program: Program, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme", sync={"schedule": "every 6h"})
+    settings = load_settings(program.config, program.environ)
+    monkeypatch.setattr(daemon, "retry_pause_seconds", lambda *_: 0.5)
+    with closing(sync_here(program)) as passes:
+        next(passes)
+
+        async def live() -> list[str]:
+            with closing(open_warehouse(settings.warehouse)) as warehouse:
+                it = daemon.Daemon(settings, warehouse, program.environ)
+                ended: asyncio.Queue[Report] = asyncio.Queue()
+                it.observers.append(ended.put_nowait)
+                running = asyncio.create_task(it.run())
+                with warehouse.locked(settings.workspaces[0].id):
+                    await asyncio.sleep(0.5)
+                    assert it.request_sync("acme", "schedule")
+                    seen: list[str] = [(await ended.get()).status]
+                if other == "succeeds":
+                    await asyncio.to_thread(next, passes)
+                await asyncio.sleep(2)
+                seen += [ended.get_nowait().status for _ in range(ended.qsize())]
+                it.stop()
+                await running
+                return seen
+
+        expected = ["skipped", "succeeded"] if other == "dies" else ["skipped"]
+        assert asyncio.run(live()) == expected
+
+
 def test_a_restart_keeps_to_the_period(api: StandIn, program: Program) -> None:
     populate(api, "acme")
     program.configure(api.base_url, "acme", sync={"schedule": "every 6h"})
