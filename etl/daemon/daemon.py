@@ -38,7 +38,6 @@ _CANCEL_SECONDS = 10.0  # longer than a run's last word to the ledger may take
 _STANDINGS_SECONDS = 60.0  # longer than it waits for others' locks
 _TELLING_SECONDS = 10.0
 _SPARE_SECONDS = 5.0
-_SKIPPED = Streak(2)  # a run that met another process's waits as after two failures: some seconds
 
 
 class Daemon:
@@ -62,6 +61,7 @@ class Daemon:
         self._tasks: set[asyncio.Task[None]] = set()
         self._looks: set[asyncio.Task[None]] = set()
         self._streaks: dict[str, Streak] = {}
+        self._skips: dict[str, int] = {}  # how often in a row a workspace was another process's
         self._retries: dict[str, tuple[asyncio.TimerHandle, datetime]] = {}
         self._walker: Walker
         self._stop = asyncio.Event()
@@ -180,6 +180,8 @@ class Daemon:
         if name not in self._workspaces or str(self._workspaces[name].id) != report.workspace_id:
             return  # reconfigured meanwhile
         streak = self._streaks.get(name, Streak())
+        if report.status != "skipped":
+            self._skips.pop(name, None)
         if report.status == "succeeded":
             self._streaks[name] = streak.succeeded()
             self._forget_retry(name)
@@ -187,10 +189,10 @@ class Daemon:
             self._streaks[name] = streak.failed(report.error_code, report.error, utc_now())
             self._plan_retry(name, self._streaks[name], partial(self.request_sync, name, "schedule"))
         elif report.status == "skipped":  # the run of another process may be too early, or fail
+            self._skips[name] = self._skips.get(name, 0) + 1
             look = partial(self._look_again, name, utc_now())
-            self._plan_retry(
-                name, _SKIPPED, look if trigger == "schedule" else partial(self.request_sync, name, trigger)
-            )
+            again = look if trigger == "schedule" else partial(self.request_sync, name, trigger)
+            self._plan_retry(name, Streak(self._skips[name]), again)
 
     def _plan_retry(self, name: str, after: Streak, again: Callable[[], object]) -> None:
         now = utc_now()
@@ -235,6 +237,7 @@ class Daemon:
         for name in self._workspaces.keys() - known:
             self._queue.drop(name)
             self._streaks.pop(name, None)
+            self._skips.pop(name, None)
             self._run_log.forget(name)
             self._forget_retry(name)
         self._workspaces = enabled
