@@ -5,13 +5,14 @@ Nothing here ever fails a sync: what cannot be sent is logged, with the host alo
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -26,6 +27,8 @@ from etl.sync import Report
 from etl.warehouse import Warehouse
 
 log = logging.getLogger("ontora_etl.notify")
+
+T = TypeVar("T")
 
 _TIMEOUT_SECONDS = 10.0
 _ATTEMPTS = 2
@@ -142,7 +145,7 @@ def _send(method: str, variable: str, environ: Mapping[str, str], message: Any =
 def _attempt(method: str, url: Secret, message: Any) -> tuple[str, bool]:
     """What went wrong, if anything did, and whether trying again may help. Never the address."""
     try:
-        answer = asyncio.run(_ask(method, url, message))
+        answer = _within(_TIMEOUT_SECONDS, lambda: _ask(method, url, message))
     except TimeoutError:
         return f"no answer within {_TIMEOUT_SECONDS:g} s", True
     except httpx.TransportError as error:
@@ -152,16 +155,32 @@ def _attempt(method: str, url: Secret, message: Any) -> tuple[str, bool]:
     return ("", False) if answer.is_success else (f"it answered {answer.status_code}", answer.is_server_error)
 
 
-async def _ask(method: str, url: Secret, message: Any) -> httpx.Response:
-    """The answer's head; what follows may be long, or never end. Raises TimeoutError, and what httpx does."""
-    async with (
-        asyncio.timeout(_TIMEOUT_SECONDS),  # httpx's own begins anew with each byte
-        httpx.AsyncClient(
-            timeout=_TIMEOUT_SECONDS, verify=httpx.create_ssl_context(), trust_env=heeds_proxies()
+def _ask(method: str, url: Secret, message: Any) -> httpx.Response:
+    """The answer's head; what follows may be long, or never end."""
+    with (
+        httpx.Client(
+            timeout=_TIMEOUT_SECONDS, trust_env=heeds_proxies(), verify=httpx.create_ssl_context()
         ) as client,
         client.stream(method, url.reveal(), json=message) as answer,
     ):
         return answer
+
+
+def _within(seconds: float, function: Callable[[], T]) -> T:
+    """What the function returns or raises, or TimeoutError: then it is left to itself.
+
+    httpx's own timeout begins anew with each byte, and looking up a host knows none.
+    """
+    outcome: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(function())
+        except Exception as error:  # noqa: BLE001  # raised where it is waited for
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return outcome.result(seconds)
 
 
 def _host(url: Secret) -> str:
