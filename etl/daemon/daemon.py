@@ -246,10 +246,15 @@ class Daemon:
 
     async def _catch_up(self, new: set[str]) -> None:
         """Sync what is overdue, and go on with what is new here where another process left it."""
+        before = dict(self._streaks)
         standings = await self._read_standings()
-        new -= self._streaks.keys()  # a run that has ended meanwhile knows better
+        # Where a run has ended meanwhile, what was read is older news.
+        ended = {name for name, streak in self._streaks.items() if streak is not before.get(name)}
+        new -= ended
         now = utc_now()
         for name, workspace in self._workspaces.items():
+            if name in ended:
+                continue
             standing = standings.get(workspace.id, Standing())
             if workspace.id in standings:
                 self._telling.remember(name, succeeded=not standing.consecutive_failures)

@@ -155,7 +155,10 @@ def test_a_run_that_met_another_processs_is_made_up_for_where_that_one_fails(
         assert asyncio.run(live()) == expected
 
 
-def test_a_restart_keeps_to_the_period(api: StandIn, program: Program) -> None:
+def test_a_restart_keeps_to_the_period(
+    api: StandIn, program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ontora_etl.daemon")
     populate(api, "acme")
     program.configure(api.base_url, "acme", sync={"schedule": "every 6h"})
     with closing(sync_here(program)) as passes:
@@ -166,7 +169,7 @@ def test_a_restart_keeps_to_the_period(api: StandIn, program: Program) -> None:
     async def live() -> datetime | None:
         it = daemon.Daemon(settings, open_warehouse(settings.warehouse), program.environ)
         running = asyncio.create_task(it.run())
-        await asyncio.sleep(1)
+        await asyncio.to_thread(wait_until, lambda: "started" in caplog.text)
         due = it.next_run_at("acme")
         it.stop()
         await running
