@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,9 +22,6 @@ from sqlalchemy.schema import CreateTable
 
 from etl.stop import Stop
 from etl.warehouse.dialect import BulkWriter, Cell, Fault
-
-_Files = dict[Path, tuple[int, int] | None]
-"""Which files they are, by `_identity`."""
 
 _PREFIX = "sqlite:///"
 _FAULTS = {
@@ -67,10 +65,10 @@ class Sqlite:
 
     def create_engine(self, url: str, schema: str, pool_size: int) -> Engine:  # noqa: ARG002  # no schemas here
         path = database_path(url)
-        at_rest: _Files = {}
+        log = _Log(path)
 
         def connect() -> sqlite3.Connection:
-            _drop_former_log(path, at_rest)
+            log.drop_former()
             # isolation_level None: the driver begins nothing by itself, so that DDL is transactional too.
             try:
                 connection = sqlite3.connect(
@@ -95,7 +93,7 @@ class Sqlite:
             hide_parameters=True,
         )
 
-        _keep_to_the_file(engine, path, at_rest)
+        _keep_to_the_file(engine, path, log)
         _give_room_back(engine)
 
         @event.listens_for(engine, "begin")
@@ -199,13 +197,43 @@ class Sqlite:
         return Fault.REFUSED
 
 
-def _keep_to_the_file(engine: Engine, path: Path, at_rest: _Files) -> None:
+class _Log:
+    """The file's write-ahead log as it was when a session last came to rest.
+
+    SQLite would play the log of a file that was moved away into the one that took its place. A file that was
+    written over where it is cannot be told from one that has changed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[Path, tuple[int, int] | None] = {}
+        self._guard = threading.Lock()
+
+    def note(self) -> None:
+        """These files belong together."""
+        file = self._path.resolve()
+        with self._guard:
+            for one in (self._path, Path(f"{file}-wal"), Path(f"{file}-shm")):
+                self._known[one] = _identity(one)
+
+    def drop_former(self) -> None:
+        """Remove the log where another file has taken the place of the one that it belonged to."""
+        with self._guard:
+            if self._known.get(self._path) in (None, _identity(self._path)):
+                return
+            for file, identity in self._known.items():
+                if file != self._path and identity == _identity(file):
+                    file.unlink(missing_ok=True)
+            self._known.clear()
+
+
+def _keep_to_the_file(engine: Engine, path: Path, log: _Log) -> None:
     """Let no session go on with a file that was removed, or replaced by a backup."""
 
     @event.listens_for(engine, "checkin")
     def note_files(driver: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:  # noqa: ARG001
         if record.info.get("file") == _identity(path):
-            at_rest.update({file: _identity(file) for file in (path, *_log_of(path))})
+            log.note()
 
     @event.listens_for(engine, "connect")
     def note_file(driver: sqlite3.Connection, record: ConnectionPoolEntry) -> None:  # noqa: ARG001
@@ -220,20 +248,6 @@ def _keep_to_the_file(engine: Engine, path: Path, at_rest: _Files) -> None:
     def look_whether_it_is_still_there(connection: Connection) -> None:
         if connection.info["file"] != _identity(path):
             raise sqlite3.OperationalError("its file was removed or replaced meanwhile")
-
-
-def _drop_former_log(path: Path, at_rest: _Files) -> None:
-    """SQLite would play the log of the file that was there before into the one that took its place."""
-    if at_rest and at_rest[path] != _identity(path):
-        for file in at_rest.keys() - {path}:
-            if at_rest[file] == _identity(file):
-                file.unlink(missing_ok=True)
-        at_rest.clear()
-
-
-def _log_of(path: Path) -> tuple[Path, Path]:
-    file = path.resolve()
-    return Path(f"{file}-wal"), Path(f"{file}-shm")
 
 
 def _give_room_back(engine: Engine) -> None:
@@ -292,12 +306,13 @@ def _give_back(path: str, descriptor: int) -> None:
 
 
 def _open_lock(path: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except PermissionError:
-        with suppress(FileNotFoundError):  # another user's, who was killed: reading is enough to lock it
+        return os.open(path, flags, 0o644)
+    except PermissionError:  # another user's, perhaps: reading is enough to lock it
+        with suppress(FileNotFoundError):
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        raise
+    return os.open(path, flags, 0o644)  # given back meanwhile; or else the folder is not ours
 
 
 def _take(path: str) -> int | None:
