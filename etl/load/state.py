@@ -110,7 +110,7 @@ def require_counted_on(connection: Connection, dialect: Dialect, workspace_id: U
     if connection.execute(_SUCCEEDED, run).first() is None:
         raise WarehouseRefused(
             f"the ledger counts its runs anew: it does not hold run {run_id}, whose answer was applied",
-            remedy=f"run this SQL: {dialect.count_on}",
+            remedy=f"as their owner, in the tables' schema, run: {dialect.count_on}",
         )
 
 

@@ -144,8 +144,8 @@ def _start_run(run: _Run) -> int:
     except LoadConflict as conflict:
         raise WarehouseRefused(
             conflict.message,
-            remedy="the next run tries again; if the ledger's numbers were left behind, run this SQL: "
-            + walk.warehouse.dialect.count_on,
+            remedy="the next run tries again; if the ledger's numbers were left behind, as the tables' "
+            f"owner, in their schema, run: {walk.warehouse.dialect.count_on}",
         ) from conflict
     except WarehouseLost:
         if is_asked:  # the answer may be all that was lost: then the run is open, and to be closed as failed

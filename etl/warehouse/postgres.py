@@ -42,11 +42,12 @@ _KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp
 _UNLESS_GIVEN = {
     "connect_timeout": 10,
     "fallback_application_name": "ontora-etl",
-    # A server that is gone without a word, or a network that is cut, is found out within a minute.
+    # A server that is gone without a word is found out within a minute; one that takes no data in, as while
+    # its machine is moved, after five.
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
+    "tcp_user_timeout": 300_000,
 }
 _DRIVERS_OWN = {"context", "row_factory"}  # of its options those that are no text, and not set here
 # Versions as the server numbers them.
@@ -104,10 +105,18 @@ _MAY_CREATE = """
     )
 """
 
-_COLUMNS = """
+# Where the tables are: not always the current schema, which may have been made later.
+_SCHEMA = """
+    SELECT s.nspname
+    FROM pg_class t JOIN pg_namespace s ON s.oid = t.relnamespace
+    WHERE t.oid = to_regclass('alembic_version')
+"""
+
+_COLUMNS = f"""
     SELECT t.relname::text, array_agg(c.attname::text)
     FROM pg_class t JOIN pg_attribute c ON c.attrelid = t.oid
-    WHERE pg_table_is_visible(t.oid) AND t.relkind IN ('r', 'p') AND c.attnum > 0 AND NOT c.attisdropped
+    WHERE t.relname = ANY({_array(metadata.tables)}) AND pg_table_is_visible(t.oid)
+        AND t.relkind IN ('r', 'p') AND c.attnum > 0 AND NOT c.attisdropped
     GROUP BY t.relname
 """
 
@@ -226,7 +235,7 @@ class Postgres:
             begin = _begin(engine, **_for_writers(driver))
             lock = (
                 "SELECT pg_try_advisory_xact_lock(hashtextextended("
-                f"'ontora-etl sync ' || current_schema() || ' {workspace_id}', 0))"
+                f"'ontora-etl sync ' || coalesce(({_SCHEMA}), current_schema()) || ' {workspace_id}', 0))"
             )
             answers = driver.execute("; ".join([*begin, lock]))
             while answers.nextset():
@@ -279,7 +288,9 @@ class Postgres:
         connection.exec_driver_sql(
             "SET LOCAL lock_timeout = 0; "
             "SELECT pg_advisory_xact_lock(hashtextextended('ontora-etl migrate', 0)); "
-            f"SET LOCAL lock_timeout = '{_ORDINARY_WAIT_SECONDS}s'"
+            f"SET LOCAL lock_timeout = '{_ORDINARY_WAIT_SECONDS}s'; "
+            # Where the tables are, and not in a schema that stands before theirs by now.
+            f"SELECT set_config('search_path', quote_ident(name), true) FROM ({_SCHEMA}) AS s (name)"
         )
 
     def create_scratch(self, connection: Connection, tables: Sequence[Table]) -> None:

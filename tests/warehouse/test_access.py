@@ -8,7 +8,9 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -356,6 +358,27 @@ def test_a_schema_of_the_role_that_came_later_hides_nothing(
     with _as_role_beside_admin(postgres_server, postgres_url, role) as (warehouse, admin):
         admin.execute(f"CREATE SCHEMA AUTHORIZATION {role}")
         ensure_schema(warehouse, auto_migrate=False)
+        with (
+            closing(open_warehouse(WarehouseSettings(Secret(postgres_url)))) as beside,
+            beside.locked(workspace().id) as is_ours,
+            warehouse.locked(workspace().id) as is_theirs,
+        ):
+            assert (is_ours, is_theirs) == (True, False)
+
+
+def test_a_migration_goes_where_the_tables_are(postgres_server: PostgresServer, postgres_url: str) -> None:
+    with (
+        closing(open_warehouse(WarehouseSettings(Secret(postgres_url)))) as warehouse,
+        postgres_server.connect(postgres_url) as admin,
+    ):
+        migrate(warehouse, "0003")
+        admin.execute("CREATE SCHEMA AUTHORIZATION CURRENT_USER")  # comes first on the search_path
+        migrate(warehouse)
+        query = (
+            "SELECT DISTINCT schemaname FROM pg_views WHERE viewname IN ('sync_health', 'workspace_summary')"
+        )
+        assert admin.execute(query).fetchall() == [("public",)]
+        assert admin.execute("SELECT current_schema() <> 'public'").fetchone() == (True,)
 
 
 @pytest.mark.parametrize("is_migrated", [False, True])
@@ -575,6 +598,26 @@ def test_a_backup_put_in_place_is_not_mixed_with_the_log_of_the_file_before(
         assert next(passes)[0].counts.inserted == 2995
         assert program.rows("PRAGMA integrity_check") == [("ok",)]
         assert program.rows("SELECT count(*) FROM interviews") == [(3000,)]
+
+
+def test_a_backup_is_put_in_place_while_several_threads_open_sessions(tmp_path: Path) -> None:
+    path, backup = tmp_path / "warehouse.db", tmp_path / "copy.db"
+    with closing(House(f"sqlite:///{path}")) as house:
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(backup)) as copy:
+            source.backup(copy)
+        at_once = threading.Barrier(3)
+
+        def read(_: int) -> int:
+            at_once.wait(10)
+            with house.warehouse.reading() as connection:
+                return int(connection.exec_driver_sql("SELECT count(*) FROM sync_runs").scalar_one())
+
+        with ThreadPoolExecutor(3) as threads:
+            for _ in range(40):
+                house.start(workspace())
+                shutil.copy(backup, tmp_path / "next.db")
+                (tmp_path / "next.db").rename(path)
+                assert list(threads.map(read, range(3))) == [0, 0, 0]
 
 
 def test_a_file_that_is_removed_during_a_load(sqlite_at_head: str) -> None:

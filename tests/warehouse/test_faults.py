@@ -209,7 +209,7 @@ def test_a_number_that_was_given_before_is_told_with_its_place(
     assert failed["error_code"] == "warehouse_error"
     assert failed["error"].startswith("the warehouse at postgresql://")
     program.rows("SELECT setval('sync_runs_id_seq', 1, false)")
-    program.rows(failed["error"].partition("run this SQL: ")[2])
+    program.rows(failed["error"].partition("in their schema, run: ")[2])
     assert program.sync().workspace("acme")["run_id"] == 2
 
 
