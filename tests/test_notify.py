@@ -256,7 +256,11 @@ def test_what_cannot_be_sent_is_logged_without_the_address(
 
 
 @pytest.mark.parametrize(
-    "url", ["", "http://127.0.0.1:1/sEcReT", "sEcReT", "https://[sEcReT", "ftp://host/sEcReT"]
+    "url",
+    [
+        *("", "http://127.0.0.1:1/sEcReT", "sEcReT", "https://[sEcReT", "ftp://host/sEcReT"),
+        *("http://127.0.0.1:99999/sEcReT", "http://127.0.0.1:-1/sEcReT"),
+    ],
 )
 def test_no_address_fails_nothing(
     passes: Passes, url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

@@ -117,7 +117,8 @@ class Downloads:
                 follow_redirects=False,
                 event_hooks={"response": [_set_redirect_aside]},
                 verify=self._verify,
-                trust_env=heeds_proxies(),
+                # What is not encrypted stays on this machine: a proxy would read the key.
+                trust_env=self._api.base_url.startswith("https:") and heeds_proxies(),
             )
         except OSError as error:
             raise ConnectError(
@@ -244,6 +245,13 @@ async def _response(client: httpx.AsyncClient, request: Request, api: Api) -> As
         ) from error
     except _BREAKS as error:
         raise _broken(error, request.key, api, begun=begun) from error
+    except (OverflowError, ExceptionGroup) as error:  # of a port beyond 65535, in one or the other
+        if begun:
+            raise
+        raise ConnectError(
+            f"cannot reach {api.base_url} (a port that cannot be)",
+            remedy="check the ports of the proxies in the environment",
+        ) from error
 
 
 def _broken(error: Exception, key: Secret, api: Api, *, begun: bool) -> Exception:

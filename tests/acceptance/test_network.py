@@ -323,6 +323,17 @@ def test_reliability_12_exceptions_from_no_proxy_harm_nothing(
     assert program.sync(env={"NO_PROXY": excepted}).exit_code == 0
 
 
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_reliability_12_what_is_not_encrypted_goes_through_no_proxy(
+    api: StandIn, program: Program, variable: str
+) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme")
+    with closing(_Proxy()) as proxy:
+        assert program.sync(env={variable: proxy.url}).exit_code == 0
+        assert proxy.asked == []
+
+
 def test_reliability_12_a_proxy_that_is_gone_is_a_connect_error(program: Program) -> None:
     program.configure(f"https://{_HOST}", "acme")
     program.secrets.append("hunter2")
@@ -338,6 +349,7 @@ _UNUSABLE = {
     "junk-for-certificates": ({"SSL_CERT_FILE": "etl.toml"}, "SSL_CERT_FILE"),
     "socks-proxy": ({"HTTPS_PROXY": "socks5://u:hunter2@127.0.0.1:9"}, "HTTPS_PROXY"),
     "unknown-proxy": ({"HTTP_PROXY": "foo://u:hunter2@h"}, "HTTP_PROXY"),
+    "no-port-of-proxy": ({"HTTPS_PROXY": "http://u:hunter2@127.0.0.1:99999"}, "the ports of the proxies"),
     "no-host-of-proxy": ({"ALL_PROXY": "http://u:hunter2@ü..de"}, "ALL_PROXY"),
     "no-exception": ({"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "[::1"}, "NO_PROXY"),
 }
