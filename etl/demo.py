@@ -72,7 +72,8 @@ def run_demo(folder: Path) -> Demo:
 def _write(config: Path, text: str) -> None:
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(text, encoding="utf-8")
+        with config.open("x", encoding="utf-8") as file:  # never over somebody's own
+            file.write(text)
     except OSError as error:
         raise UsageError(f"cannot write {config} ({error.strerror})", remedy="name another folder") from None
 

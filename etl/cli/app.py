@@ -56,8 +56,12 @@ class Context(Struct):
         return settings
 
     def tell(self, level: str, message: str) -> None:
+        """A line on stderr that begins with its level; see `say`."""
+        self.say(level, message, f"{level}: {message}")
+
+    def say(self, level: str, message: str, text: str = "") -> None:
         """A line on stderr, in the form of the logs for machines: whatever the log's level, it is said."""
-        line = f"{level}: {message}"
+        line = text or message
         if self.log_format == "json":
             from etl.cli.logs import json_line  # noqa: PLC0415
 

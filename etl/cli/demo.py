@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -40,6 +43,9 @@ def command(context: Context, folder: Path | None) -> int:
         "\n2. Some interviews moved on, two were deleted, one is new, one arrived malformed. Synced again:\n"
     )
     show_reports(demo.second)
+    for report in (*demo.first, *demo.second):
+        if report.error:
+            click.echo(f"error: {report.name}: {report.error}", err=True)
     warnings = [
         {"workspace": report.name, "warning": warning["message"]}
         for report in demo.second
@@ -56,7 +62,7 @@ def command(context: Context, folder: Path | None) -> int:
             f"  {demo.database}",
             f"  {demo.config}",
             "How fresh it is (or with runs, or rejects):",
-            f"  ontora-etl --config {config} status",
+            f"  {_called()} --config {config} status",
             "To paste one of the queries below into:",
             f"  sqlite3 {database}",
         ],
@@ -67,15 +73,22 @@ def command(context: Context, folder: Path | None) -> int:
     return 1 if any(report.status != "succeeded" for report in (*demo.first, *demo.second)) else 0
 
 
+def _called() -> str:
+    """The command as it can be called from here."""
+    called = sys.argv[0]
+    is_found = shutil.which("ontora-etl") is not None or Path(called).name != "ontora-etl"
+    return "ontora-etl" if is_found else shlex.quote(called)
+
+
 def _checked(folder: Path) -> Path:
     if not str(folder).isprintable():
         raise UsageError("--dir holds control characters, or no UTF-8", remedy="name another folder")
     try:
-        is_used = (folder / "warehouse.db").exists()
+        used = [name for name in ("warehouse.db", "etl.toml") if os.path.lexists(folder.absolute() / name)]
     except OSError as error:
         raise UsageError(f"cannot look into {folder} ({error.strerror})", remedy="name another") from None
-    if is_used:
-        raise UsageError(f"{folder} holds a demo already", remedy="name another folder, or remove it")
+    if used:
+        raise UsageError(f"{folder} holds {' and '.join(used)} already", remedy="name a new folder")
     return folder
 
 

@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from etl.cli.streams import is_unicode
+
 
 def start_logging(form: str, level: str) -> None:
     """Send the program's logs to stderr from this level up."""
@@ -49,4 +51,4 @@ class _JsonLines(logging.Formatter):
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        return json.dumps(entry, ensure_ascii=not is_unicode(sys.stderr), default=str)

@@ -39,7 +39,7 @@ def command(context: Context, to: str, as_sql: bool, drop_data: bool) -> None:  
         with closing(open_warehouse(settings.warehouse)) as warehouse:
             ddl, notes = _ddl(warehouse, to)
         for note in notes:
-            click.echo(note, err=True)
+            context.say("warning", note)
         click.echo(ddl, nl=False)  # with the warehouse closed: the other end of the pipe may be its own file
         return
     with closing(open_warehouse(settings.warehouse)) as warehouse:

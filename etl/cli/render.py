@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,12 +12,24 @@ from typing import Any
 import click
 
 from etl.cli.cells import cell_text
-from etl.cli.streams import is_terminal
+from etl.cli.streams import is_terminal, is_unicode
 
 
 def print_json(answer: Any) -> None:  # whatever JSON can say
     """One JSON document on stdout, instants in ISO 8601."""
-    click.echo(json.dumps(answer, ensure_ascii=False, indent=2, default=_plain))
+    text = json.dumps(
+        _finite(answer), ensure_ascii=not is_unicode(sys.stdout), indent=2, default=_plain, allow_nan=False
+    )
+    click.echo(text)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no word for a number beyond a double, which an interview's own JSON may hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: object) -> str:

@@ -57,7 +57,7 @@ def command(context: Context, as_json: bool, max_age: timedelta | None) -> int: 
     else:
         _show(states)
         for state in too_old:
-            click.echo(f"{state['name']}: last success is older than allowed", err=True)
+            context.say("error", f"{state['name']}: last success is older than allowed")
     return 1 if too_old else 0
 
 

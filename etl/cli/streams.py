@@ -6,6 +6,7 @@ is told at the end, and is exit 1 where nothing worse happened.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -59,6 +60,11 @@ def is_terminal(stream: TextIO) -> bool:
         return compatible == "1"
     force = os.environ.get("FORCE_COLOR")
     return stream.isatty() if force is None else force != ""
+
+
+def is_unicode(stream: TextIO) -> bool:
+    """Whether it can show every character."""
+    return codecs.lookup(stream.encoding).name == "utf-8"
 
 
 def leave(code: int) -> NoReturn:

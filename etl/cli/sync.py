@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from etl.warehouse import Warehouse
 
 
+_MOST_NAMED = 20
+_SHOW_CURSOR = "\x1b[?25h"  # which the progress bars hide
+
+
 @click.command("sync")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--full", is_flag=True, help="Read and compare every row; skip every shortcut.")
@@ -72,7 +76,7 @@ def command(
     finally:
         warehouse.close()
     if stopped_by is not None:
-        click.echo(f"stopped by {signal.Signals(stopped_by).name}; nothing half done is left", err=True)
+        context.say("warning", f"stopped by {signal.Signals(stopped_by).name}; nothing half done is left")
         return 128 + stopped_by
     _show(reports, as_json=as_json, dry_run=dry_run)
     _log(reports, context.log_format)
@@ -95,9 +99,14 @@ def choose(settings: Settings, names: Sequence[str]) -> list[Workspace]:
         ]
         raise UsageError(
             f"no workspace {', '.join(named)} in {settings.source}",
-            remedy=f"configured are {', '.join(by_name)}",
+            remedy=f"configured are {_some(list(by_name))}",
         )
     return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 async def _pass(
@@ -113,6 +122,9 @@ async def _pass(
 
     def stop(number: int) -> None:
         if stopped_by:  # asked twice: at once. The databases undo what is open, the kernel frees the locks.
+            if is_terminal(sys.stderr):
+                sys.stderr.write(_SHOW_CURSOR)
+                sys.stderr.flush()
             os._exit(128 + number)
         stopped_by.append(number)
         task.cancel()

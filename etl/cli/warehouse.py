@@ -42,9 +42,11 @@ def _id_of(name: str | None, settings: Settings, connection: Connection) -> UUID
     for workspace in settings.workspaces:
         if workspace.name == name:
             return workspace.id
-    stored: UUID | None = connection.execute(
-        select(workspaces.c.workspace_id).where(workspaces.c.name == name)
-    ).scalar()
+    stored: UUID | None = None
+    if name.isprintable():  # else it is no name, and perhaps nothing that a database can be asked for
+        stored = connection.execute(
+            select(workspaces.c.workspace_id).where(workspaces.c.name == name)
+        ).scalar()
     if stored is None:
         raise UsageError(
             f"no workspace {name!r}", remedy="neither the configuration nor the warehouse knows it"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from etl.config.settings import Serve
 from etl.secret import Secret
@@ -84,6 +84,8 @@ def _sqlite(given: str) -> str:
 
 def _postgres(rest: str) -> str:
     match = _POSTGRES_URL.fullmatch(rest)
+    if not unquote(rest).isprintable():
+        raise ValueError("must not hold control characters, not even as %00")
     if not match or _has_blanks(rest):
         raise ValueError(
             "must be postgresql://user@host/database; in passwords write @ as %40, ? as %3F, blank as %20"

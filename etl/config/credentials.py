@@ -22,7 +22,8 @@ def key_source(name: str, variable: str, file: str, environ: Mapping[str, str]) 
     if variable:
         return KeySource("env", variable)
     own = default_variable(name)
-    return KeySource("env", own if environ.get(own) or not environ.get(_FALLBACK) else _FALLBACK)
+    variable = own if environ.get(own) or not environ.get(_FALLBACK) else _FALLBACK
+    return KeySource("env", variable, is_default=True)
 
 
 def default_variable(name: str) -> str:
@@ -56,7 +57,7 @@ def read_key(source: KeySource, environ: Mapping[str, str]) -> Secret:
     elif source.where in environ:
         value = environ[source.where]
     else:
-        if source.where.startswith(f"{_FALLBACK}_"):
+        if source.is_default:
             raise ValueError(f"{source} is not set: export the workspace's API key in it, or in {_FALLBACK}")
         raise ValueError(f"{source} is not set: export the secret in it")
     value = value.strip()  # files end in a newline, and so do variables filled from them

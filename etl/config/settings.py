@@ -48,6 +48,8 @@ class KeySource(Struct, frozen=True):
 
     kind: Literal["env", "file"]
     where: str
+    is_default: bool = False
+    """Nothing is configured: there is another variable that it may be in."""
 
     def __str__(self) -> str:
         return f"environment variable {self.where}" if self.kind == "env" else f"file {self.where}"

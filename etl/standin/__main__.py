@@ -12,6 +12,7 @@ from etl.standin import StandIn, generate_interviews
 
 _NAMESPACE = uuid.UUID("0b1f8f0e-52d6-5a0a-9f3b-8f6f5f2f7a10")
 _KEY = "ont_live_standin"
+_HEAD = "# Written by python -m etl.standin, which writes it anew.\n"
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
             api.add_workspace(workspace_id, key=_KEY, interviews=interviews)
         if words.config:
             try:
-                words.config.write_text(_configuration(api.base_url, names), encoding="utf-8")
+                _write(words.config, _configuration(api.base_url, names))
             except OSError as error:
                 parser.error(
                     f"cannot write {words.config} ({error.strerror}): name another one with --config"
@@ -51,8 +52,15 @@ def main() -> None:
             return
 
 
+def _write(config: Path, text: str) -> None:
+    """Never over a file that somebody else has written."""
+    is_ours = config.is_file() and config.read_text("utf-8", errors="replace").startswith(_HEAD)
+    with config.open("w" if is_ours else "x", encoding="utf-8") as file:
+        file.write(text)
+
+
 def _configuration(base_url: str, names: list[str]) -> str:
-    head = f'[api]\nbase_url = "{base_url}"\n'
+    head = f'{_HEAD}[api]\nbase_url = "{base_url}"\n'
     one = '\n[[workspaces]]\nname = "{}"\nid = "{}"\napi_key_env = "ONTORA_API_KEY"\n'
     return head + "".join(one.format(name, uuid.uuid5(_NAMESPACE, name)) for name in names)
 

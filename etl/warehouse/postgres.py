@@ -36,6 +36,7 @@ _FAULTS = {
 }
 # Of a server or a pooler that is full; in other languages it is taken for one that is not there.
 _CROWDED = re.compile("too many (connections|clients)|connection slots|no more connections")
+_MISTYPED = re.compile("invalid connection option|bad value for")
 _CANCEL_SECONDS = 5.0
 _ORDINARY_WAIT_SECONDS = 30
 _KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
@@ -49,7 +50,7 @@ _UNLESS_GIVEN = {
     "keepalives_count": 3,
     "tcp_user_timeout": 300_000,
 }
-_DRIVERS_OWN = {"context", "row_factory"}  # of its options those that are no text, and not set here
+_DRIVERS_OWN = {"context", "row_factory", "self"}  # of its options those that are no text, and not set here
 # Versions as the server numbers them.
 _OLDEST = 13_00_00
 _TRANSACTION_TIMEOUT_SINCE = 17_00_00
@@ -321,6 +322,8 @@ class Postgres:
         state: str | None = getattr(driver_error, "sqlstate", None)
         if state is None:  # the driver's own fault, or what it is told before a session begins: words alone
             # Internal is where a session's end and a command's failure arrive together, as poolers send them.
+            if _MISTYPED.match(str(driver_error)):
+                return Fault.UNREACHABLE
             if not isinstance(driver_error, psycopg.OperationalError | psycopg.InternalError):
                 return Fault.REFUSED
             return Fault.CROWDED if _CROWDED.search(str(driver_error)) else Fault.LOST

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tomllib
@@ -25,6 +26,7 @@ from tests.acceptance.program import (
     key_of,
     populate,
     variable_of,
+    wait_until,
 )
 
 _COMMANDS = ["demo", "init", "check", "sync", "run", "status", "runs", "rejects", "migrate", "schema"]
@@ -401,7 +403,69 @@ def test_demo_prints_a_path_and_three_queries_that_work(program: Program) -> Non
         assert all(database.execute(query).fetchall() for query in queries)
     again = program.run("demo", "--dir", "here")
     assert (again.exit_code, again.stdout) == (2, "")
-    assert "holds a demo already" in again.stderr
+    assert "here holds warehouse.db and etl.toml already: name a new folder" in again.stderr
+
+
+def test_demo_writes_over_nobodys_configuration(new_program: Program) -> None:
+    new_program.write("# my own\n")
+    for folder in (".", str(new_program.folder)):
+        done = new_program.run("demo", "--dir", folder)
+        assert done.exit_code == 2
+        assert "holds etl.toml already" in done.stderr
+    assert new_program.config.read_text() == "# my own\n"
+    (new_program.folder / "gone").mkdir()
+    code, _, said = _shell(new_program, "cd gone; rmdir ../gone; ETL demo --dir x")
+    assert (code, said.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("command", ["runs", "rejects", "sync"])
+def test_a_name_that_no_database_can_be_asked_for(synced: Program, command: str) -> None:
+    code, out, said = _shell(synced, rf"ETL {command} $'a\xff'")
+    assert (code, out) == (2, "")
+    assert said.startswith("error: no workspace 'a")
+    assert said.count("\n") == 1
+
+
+def test_a_number_that_no_double_holds_is_still_json(api: StandIn, program: Program) -> None:
+    populate(api, "acme", count=2)
+    program.configure(api.base_url, "acme")
+    program.sync()
+    one, two = interviews_of("acme", 2)
+    body = json.dumps([one | {"weekly_availability": {"x": "BEYOND"}, "mood": "BEYOND"}, two])
+    api.set_body(id_of("acme"), body.replace('"BEYOND"', "1e400").encode())
+    done = program.run("sync", "--dry-run", "--json")
+    assert done.exit_code == 0, done.stderr
+    strictly = json.loads(done.stdout, parse_constant=pytest.fail)
+    (change,) = strictly["changes"]["acme"]
+    assert "inf" in json.dumps(change)
+
+
+def test_what_is_said_last_is_json_for_those_who_asked(api: StandIn, program: Program) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme")
+    api.always(id_of("acme"), faults.SilentHeaders(60))
+    running = program.start("--log-format", "json", "sync")
+    wait_until(lambda: len(api.requests) == 1)
+    running.send(signal.SIGTERM)
+    done = running.wait()
+    assert done.exit_code == 143
+    assert "stopped by SIGTERM" in [json.loads(line) for line in done.stderr.splitlines()][-1]["message"]
+    old = program.run("--log-format", "json", "status", "--max-age", "1s")
+    assert "older than allowed" in json.loads(old.stderr)["message"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_json_is_json_in_every_encoding(api: StandIn, program: Program, encoding: str) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme")
+    program.write(
+        program.config.read_text().replace('name = "acme"', 'name = "mü😀ller"\napi_key_env = "KEY"')
+    )
+    environ = {"PYTHONIOENCODING": encoding, "KEY": "wrong"}
+    done = program.run("--log-format", "json", "sync", "--json", env=environ)
+    assert done.exit_code == 1
+    assert done.json["workspaces"][0]["name"] == "mü😀ller"
+    assert "mü😀ller" in json.loads(done.stderr)["message"]
 
 
 def test_sync_says_where_to_look_for_what_was_rejected(synced: Program) -> None:
