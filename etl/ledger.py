@@ -80,21 +80,23 @@ _OPENED_AT = statement(
     id=BigInteger(),
 )
 
+# A number may be given twice, should a failover or a restore have lost the run that had it.
+_THE_RUN = "id = :run_id AND workspace_id = :workspace_id AND started_at = coalesce(:started_at, started_at)"
 _SUCCEED = f"""
     UPDATE sync_runs
     SET status = 'succeeded', finished_at = :now, duration_seconds = :duration_seconds,
         {", ".join(f"{name} = :{name}" for name in COUNTERS)},
         high_watermark = :high_watermark, warnings = :warnings, error_code = NULL, error = NULL
-    WHERE id = :run_id
+    WHERE {_THE_RUN}
 """
 _SUCCEED_RUN = in_one_trip(_SUCCEED, REMEMBER_SUCCESS)
 _SUCCEED_RUN_APPLIED = in_one_trip(_SUCCEED, REMEMBER_APPLIED)
 
-_FAIL_RUN = statement("""
+_FAIL_RUN = statement(f"""
     UPDATE sync_runs
     SET status = :status, finished_at = :now, duration_seconds = :duration_seconds,
         bytes_received = :bytes_received, attempts = :attempts, error_code = :error_code, error = :error
-    WHERE id = :run_id AND status <> 'succeeded'
+    WHERE {_THE_RUN} AND status = 'running'
 """)
 
 _FAILURE = statement("""
@@ -151,6 +153,7 @@ def succeed_run(
     """
     became = {
         "run_id": job.run_id,
+        "started_at": job.started_at,
         "now": now,
         "high_watermark": outcome.high_watermark,
         "warnings": outcome.warnings or None,
@@ -174,14 +177,17 @@ def fail_run(
     error: EtlError,
     facts: dict[str, Any],
     now: datetime,
+    started_at: datetime | None = None,
 ) -> None:
     """Close a run as failed, or as interrupted, with its error's code and sentence.
 
-    What has been committed stays so, whatever comes after it.
+    What has been closed stays so: as succeeded, or by the workspace's next run.
     """
     interrupted = isinstance(error, Interrupted)
     became = {
         "run_id": run_id,
+        "workspace_id": workspace_id,
+        "started_at": started_at,
         "now": now,
         "status": "interrupted" if interrupted else "failed",
         "error_code": error.code,

@@ -25,6 +25,7 @@ _TYPES: dict[str, type[TypeEngine[Any]]] = {
     "project_id": Identifier,
     "revision": Text,
     "run_id": BigInteger,
+    "started_at": Instant,
     "status": Text,
     "trigger": Text,
     "unknown_fields": Json,

@@ -18,11 +18,13 @@ from etl.normalize import NORMALIZATION_VERSION
 class Job(Struct, frozen=True):
     """One workspace's load. `run_id` is its entry in the ledger: runs are numbered as they ask the API.
 
-    `staged`: it has turned out to be no plain first load.
+    `staged`: it has turned out to be no plain first load. `started_at`, where it is known, tells the run from
+    one that got its number after a failover, or a restore, to before it was opened.
     """
 
     run_id: int
     workspace: Workspace
+    started_at: datetime | None = None
     full: bool = False
     accept_deletes: bool = False
     dry_run: bool = False

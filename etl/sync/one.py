@@ -27,7 +27,7 @@ from etl.warehouse import Warehouse
 
 log = logging.getLogger("ontora_etl.sync")
 
-_LOADS_TRIED = 5
+_TRIES = 5
 _LONGEST_STEP_ASIDE_SECONDS = 0.5
 _STOP_AGAIN_SECONDS = 0.5
 _LAST_WORD_SECONDS = 8.0
@@ -135,12 +135,17 @@ def _begin(run: _Run) -> bool:
 
 def _start_run(run: _Run) -> int:
     walk, workspace = run.walk, run.workspace
-    now = walk.clock()
+    run.report.started_at = now = walk.clock()
     is_asked = False
-    try:
+
+    def open_run() -> int:
+        nonlocal is_asked
         with walk.warehouse.of_a_run(run.left_seconds(), walk.stop) as connection:
             is_asked = True
             return ledger.start_run(connection, workspace.id, workspace.name, walk.options.trigger, now)
+
+    try:
+        return _despite_conflicts(run, open_run)
     except LoadConflict as conflict:
         raise WarehouseRefused(
             conflict.message,
@@ -151,6 +156,16 @@ def _start_run(run: _Run) -> int:
         if is_asked:  # the answer may be all that was lost: then the run is open, and to be closed as failed
             run.report.run_id = _run_opened_at(run, now)
         raise
+
+
+def _despite_conflicts(run: _Run, function: Callable[[], T]) -> T:
+    """What the function returns, at last: loads that exchange interviews hold one another's rows."""
+    for _ in range(_TRIES - 1):
+        try:
+            return function()
+        except LoadConflict:
+            run.walk.stop.wait(random.uniform(0, _LONGEST_STEP_ASIDE_SECONDS))  # noqa: S311
+    return function()
 
 
 def _run_opened_at(run: _Run, now: datetime) -> int | None:
@@ -211,6 +226,7 @@ def _load(run: _Run, answer: Answer) -> Outcome:
     job = Job(
         run.report.run_id or 0,
         workspace,
+        run.report.started_at,
         full=options.full,
         accept_deletes=options.accept_deletes,
         dry_run=options.dry_run,
@@ -219,13 +235,13 @@ def _load(run: _Run, answer: Answer) -> Outcome:
     was_lost = False
     while True:
         try:
-            return _load_once(run, job, answer)
+            return _load_once(run, job, answer, takes_turns=bool(conflicts))
         except LostBet:
             job = replace(job, staged=True)
         except LoadConflict as conflict:
             log.info("workspace %s: loading again: %s", workspace.name, conflict)
             conflicts += 1
-            if conflicts == _LOADS_TRIED:
+            if conflicts == _TRIES:
                 raise WarehouseRefused(
                     f"another load kept coming in between ({conflict.message})",
                     remedy="the next run tries again",
@@ -241,9 +257,11 @@ def _load(run: _Run, answer: Answer) -> Outcome:
             walk.stop.wait(1.0)
 
 
-def _load_once(run: _Run, job: Job, answer: Answer) -> Outcome:
+def _load_once(run: _Run, job: Job, answer: Answer, *, takes_turns: bool) -> Outcome:
     walk = run.walk
     with walk.warehouse.of_a_run(run.left_seconds(), walk.stop) as connection:
+        if takes_turns:  # or those that lost against each other would go on doing so
+            walk.warehouse.dialect.take_turns(connection)
         now = walk.clock()
         if job.dry_run:
             ledger.remember_workspace(connection, job.workspace_id, job.workspace.name)
@@ -274,5 +292,11 @@ async def _fail(run: _Run, error: EtlError) -> None:
 
 def _close_failed(run: _Run, run_id: int, error: EtlError, facts: dict[str, Any]) -> None:
     walk = run.walk
-    with walk.warehouse.of_a_run(_LAST_WORD_SECONDS) as connection:
-        ledger.fail_run(connection, run_id, run.workspace.id, error, facts, walk.clock())
+
+    def close() -> None:
+        with walk.warehouse.of_a_run(_LAST_WORD_SECONDS) as connection:
+            ledger.fail_run(
+                connection, run_id, run.workspace.id, error, facts, walk.clock(), run.report.started_at
+            )
+
+    _despite_conflicts(run, close)

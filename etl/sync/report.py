@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -16,6 +17,8 @@ class Report(Struct):
     workspace_id: str
     status: Literal["succeeded", "failed", "skipped", "interrupted"]
     run_id: int | None = None
+    started_at: datetime | None = None
+    """As the ledger has it."""
     counts: Counts = field(default_factory=Counts)
     bytes_received: int = 0
     attempts: int = 0

@@ -85,6 +85,9 @@ class Dialect(Protocol):
     def create_scratch(self, connection: Connection, tables: Sequence[Table]) -> None:
         """Empty temporary tables; what is put into them stays at most as long as the session."""
 
+    def take_turns(self, connection: Connection) -> None:
+        """Wait, within the connection's transaction, for others that do so to end theirs."""
+
     def bulk_insert(
         self, connection: Connection, table: str, columns: Sequence[str]
     ) -> AbstractContextManager[BulkWriter]:

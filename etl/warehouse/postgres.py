@@ -32,6 +32,7 @@ _FAULTS = {
     "08": Fault.LOST,
     "XX001": Fault.DAMAGED,  # of a table
     "XX002": Fault.DAMAGED,  # of an index
+    "25006": Fault.LOST,  # read-only: a standby, to which the address led for a while
     "25P03": Fault.LOST,  # idle_in_transaction_session_timeout
 }
 # Of a server or a pooler that is full; in other languages it is taken for one that is not there.
@@ -219,6 +220,11 @@ class Postgres:
             settings["lock_timeout"] = str(max(1, int(wait_seconds * 1000)))
             begin_later(connection, _begin(connection.engine, **settings))
 
+        @event.listens_for(engine, "handle_error")
+        def leave_a_standby(context: Any) -> None:
+            if getattr(context.original_exception, "sqlstate", None) == "25006":
+                context.is_disconnect = True  # SQLAlchemy opens others, perhaps where one may write
+
         travel_together(engine)
         return engine
 
@@ -301,6 +307,9 @@ class Postgres:
             for table in tables
         ]
         connection.exec_driver_sql(";".join(ddl))
+
+    def take_turns(self, connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended('ontora-etl turns', 0))")
 
     @contextmanager
     def bulk_insert(self, connection: Connection, table: str, columns: Sequence[str]) -> Iterator[BulkWriter]:

@@ -33,6 +33,7 @@ _FAULTS = {
     "SQLITE_NOTADB": Fault.UNREACHABLE,
     "SQLITE_CORRUPT": Fault.DAMAGED,
     "SQLITE_READONLY": Fault.UNREACHABLE,
+    "SQLITE_IOERR_SHMSIZE": Fault.FULL,
     "SQLITE_IOERR": Fault.UNREACHABLE,
     "SQLITE_PERM": Fault.UNREACHABLE,
     "SQLITE_CONSTRAINT": Fault.EXISTS,
@@ -168,6 +169,9 @@ class Sqlite:
                     f"({', '.join(column.name for column in index.columns)})"
                 )
             connection.exec_driver_sql(f"DELETE FROM {table.name}")
+
+    def take_turns(self, connection: Connection) -> None:
+        """Nothing to do: a writing transaction has the whole file."""
 
     @contextmanager
     def bulk_insert(self, connection: Connection, table: str, columns: Sequence[str]) -> Iterator[BulkWriter]:

@@ -113,11 +113,12 @@ class House:
         run_id: int | None = None,
         kill: bool = False,
         before_commit: Callable[[Connection], None] | None = None,
+        started_at: datetime | None = None,
         **how: bool,
     ) -> Outcome:
         """Load the answer as one run; a refused or killed one leaves what it leaves, and raises."""
         self.now += timedelta(minutes=1)
-        job = Job(self.start(asked) if run_id is None else run_id, asked, **how)
+        job = Job(self.start(asked) if run_id is None else run_id, asked, started_at, **how)
         try:
             return self._load(job, raw, kill, before_commit)
         except LostBet:
@@ -142,7 +143,9 @@ class House:
                     raise Killed
         except EtlError as error:
             with self.warehouse.writing() as connection:
-                ledger.fail_run(connection, job.run_id, job.workspace_id, error, _FACTS, self.now)
+                ledger.fail_run(
+                    connection, job.run_id, job.workspace_id, error, _FACTS, self.now, job.started_at
+                )
             raise
         return outcome
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -142,6 +143,28 @@ def test_a_ledger_that_counts_anew_is_no_earlier_news(house: House, full: bool) 
     with house.warehouse.writing() as connection:
         connection.exec_driver_sql(house.warehouse.dialect.count_on)
     assert house.counts(asked, [one, two], full=full) == {"received": 2, "inserted": 1, "unchanged": 1}
+
+
+@pytest.mark.parametrize("other", [A, B])
+def test_a_number_that_was_given_twice_is_the_later_runs(house: House, other: UUID) -> None:
+    """As where a failover or a restore has lost the opening of a run that is still under way."""
+    asked, plain = workspace(), made(3)
+    started_at, run_id = house.now, house.start(asked)
+    is_sqlite = house.warehouse.dialect.name == "sqlite"
+    with house.warehouse.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM sync_runs")
+        anew = "DELETE FROM sqlite_sequence" if is_sqlite else "ALTER SEQUENCE sync_runs_id_seq RESTART"
+        connection.exec_driver_sql(anew)
+    house.now += timedelta(minutes=1)
+    second_at = house.now
+    assert house.start(workspace(other)) == run_id
+    with pytest.raises(WarehouseRefused, match="does not hold this run any more"):
+        house.load(asked, body(plain), run_id=run_id, started_at=started_at)
+    assert house.rows(interviews) == []
+    (run,) = house.rows(sync_runs)
+    assert (run["workspace_id"], run["status"]) == (other, "running")
+    second = house.load(workspace(other), body(made(2, other)), run_id=run_id, started_at=second_at)
+    assert second.counts.inserted == 2
 
 
 def test_a_run_that_has_committed_stays_succeeded_whatever_comes_after(house: House) -> None:

@@ -237,6 +237,17 @@ def test_what_a_large_load_has_staged_does_not_stay(sqlite_url: str) -> None:
             assert (pages > 0) == stays
 
 
+def test_a_session_in_which_nobody_may_write_is_left(postgres_server: PostgresServer, house: House) -> None:
+    """As after a failover in which the address led to a standby for a while."""
+    _set(postgres_server, house.url, "default_transaction_read_only = on")
+    house.warehouse.close()
+    with pytest.raises(WarehouseError, match="read-only transaction"):
+        house.start(workspace())
+    with postgres_server.connect() as admin:
+        admin.execute(f"ALTER DATABASE {house.url.rpartition('/')[2]} RESET default_transaction_read_only")
+    assert house.start(workspace()) == 1
+
+
 def test_a_lock_holds_back_no_vacuum(postgres_server: PostgresServer, house: House) -> None:
     _set(postgres_server, house.url, "default_transaction_isolation = 'repeatable read'")
     house.warehouse.close()
