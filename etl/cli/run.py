@@ -15,12 +15,13 @@ import click
 from msgspec.structs import replace
 
 from etl.cli.app import Context
-from etl.errors import UsageError
+from etl.errors import ConfigError, UsageError
 from etl.open_files import make_room_for_files
 
 if TYPE_CHECKING:
-    from etl.config import Serve
+    from etl.config import Serve, Settings
     from etl.daemon import Daemon
+    from etl.secret import Secret
 
 # Unlike a sync, which ends before its cycles matter, a daemon must not let them pile up.
 _OBJECTS_BEFORE_COLLECTING = 10_000
@@ -58,7 +59,7 @@ def command(context: Context, listen: str | None) -> int:
         signal.signal(signal.SIGHUP, lambda *_: daemon.reload())
         if told:  # since the configuration was read, or just before
             daemon.reload()
-        asyncio.run(_live(daemon, serve))
+        asyncio.run(_live(daemon, serve, _token(settings, serve)))
     finally:
         _heed_signals()  # the event loop took its own handlers with it
         warehouse.close()
@@ -107,12 +108,23 @@ def _most_connections(serve: Serve) -> int:
     return MOST_CONNECTIONS
 
 
-async def _live(daemon: Daemon, serve: Serve) -> None:
+def _token(settings: Settings, serve: Serve) -> Secret | None:
+    """What protects the HTTP side. Raises ConfigError where its variable is not as it should be."""
+    from etl.config import read_secret_env  # noqa: PLC0415
+
+    if not (serve.listen and serve.token_env):
+        return None
+    try:
+        return read_secret_env(serve.token_env, os.environ)
+    except ConfigError as error:
+        place = f"{settings.source}: [serve] token_env"
+        raise ConfigError([f"{place}: {fault}" for fault in error.faults]) from None
+
+
+async def _live(daemon: Daemon, serve: Serve, token: Secret | None) -> None:
     async with AsyncExitStack() as stack:
         if serve.listen:
-            from etl.config import read_secret_env  # noqa: PLC0415
             from etl.serve import start_server  # noqa: PLC0415
 
-            token = read_secret_env(serve.token_env, os.environ) if serve.token_env else None
             await stack.enter_async_context(start_server(daemon, serve.listen, token))
         await daemon.run()

@@ -20,6 +20,7 @@ class Fault(Enum):
     LOCKED = "another session held a lock for too long"
     FULL = "the disk is full"
     LOST = "the connection broke"
+    DENIED = "the server does not know this user, this password or this database"
     CROWDED = "the server lets no more sessions in"
     CONFLICT = "another transaction came in between"
     EXISTS = "a row with that key exists"

@@ -35,7 +35,11 @@ _FAULTS = {
     "25006": Fault.LOST,  # read-only: a standby, to which the address led for a while
     "25P03": Fault.LOST,  # idle_in_transaction_session_timeout
 }
-# Of a server or a pooler that is full; in other languages it is taken for one that is not there.
+# What is said before a session begins has no SQLSTATE; in other languages than English it is taken for a
+# server that is not there.
+_DENIED = re.compile(
+    r'no password supplied|authentication failed|no pg_hba.conf entry|(role|database) "[^"]*" does not exist'
+)
 _CROWDED = re.compile("too many (connections|clients)|connection slots|no more connections")
 _MISTYPED = re.compile("invalid connection option|bad value for")
 _CANCEL_SECONDS = 5.0
@@ -335,6 +339,8 @@ class Postgres:
                 return Fault.UNREACHABLE
             if not isinstance(driver_error, psycopg.OperationalError | psycopg.InternalError):
                 return Fault.REFUSED
+            if _DENIED.search(str(driver_error)):
+                return Fault.DENIED
             return Fault.CROWDED if _CROWDED.search(str(driver_error)) else Fault.LOST
         for prefix, fault in _FAULTS.items():
             if state.startswith(prefix):

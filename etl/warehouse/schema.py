@@ -248,7 +248,7 @@ def migrate(
             command.downgrade(config, target)
             if lost := sorted(filled - set(inspect(connection).get_table_names())):
                 raise UsageError(  # and all is as before: the transaction ends with it
-                    f"going back to {target} would drop {', '.join(lost)} with all they hold",
+                    f"going back to {target} would drop {', '.join(lost)} with all that they hold",
                     remedy="back them up; --drop-data drops them",
                 )
         else:

@@ -440,6 +440,14 @@ def test_a_number_that_no_double_holds_is_still_json(api: StandIn, program: Prog
     assert "inf" in json.dumps(change)
 
 
+def test_a_token_that_is_missing_is_named_with_its_place(api: StandIn, program: Program) -> None:
+    populate(api, "acme")
+    program.configure(api.base_url, "acme", serve={"token_env": "TOKEN"})
+    done = program.run("run", "--listen", "127.0.0.1:0")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "etl.toml: [serve] token_env: environment variable TOKEN is not set" in done.stderr
+
+
 def test_what_is_said_last_is_json_for_those_who_asked(api: StandIn, program: Program) -> None:
     populate(api, "acme")
     program.configure(api.base_url, "acme")

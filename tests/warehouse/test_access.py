@@ -231,6 +231,20 @@ def test_an_option_that_cannot_be_used_is_a_line_and_no_traceback(postgres_url: 
         pass
 
 
+@pytest.mark.parametrize("missing", ["database", "role"])
+def test_what_the_server_does_not_know_is_told_apart_from_a_server_that_is_gone(
+    postgres_url: str, missing: str
+) -> None:
+    user = f"{urlsplit(postgres_url).username}@"
+    url = f"{postgres_url}x" if missing == "database" else postgres_url.replace(user, "nobody_here@")
+    with (
+        pytest.raises(WarehouseError, match=f'{missing} ".*" does not exist: check user and database'),
+        closing(open_warehouse(WarehouseSettings(Secret(url)))) as warehouse,
+        warehouse.reading(),
+    ):
+        pass
+
+
 def test_hosts_among_the_options_are_named() -> None:
     url = "postgresql:///db?host=one.example&host=two.example"
     with closing(open_warehouse(WarehouseSettings(Secret(url)))) as warehouse:
