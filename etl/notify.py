@@ -150,7 +150,7 @@ def _attempt(method: str, url: Secret, message: Any) -> tuple[str, bool]:
         return f"no answer within {_TIMEOUT_SECONDS:g} s", True
     except httpx.TransportError as error:
         return type(error).__name__, not isinstance(error, httpx.UnsupportedProtocol)
-    except Exception as error:  # noqa: BLE001  # an address can be wrong in many ways, and none fails a sync
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, OSError, ImportError) as error:
         return type(error).__name__, False
     return ("", False) if answer.is_success else (f"it answered {answer.status_code}", answer.is_server_error)
 
