@@ -176,13 +176,19 @@ def test_a_serialization_failure_is_worth_another_try(house: House, postgres_ser
     assert house.load(asked, changed, run_id=run_id).counts.updated == 5
 
 
-def test_a_session_lost_after_a_conflict_is_worth_another_try_too(
-    api: StandIn, tmp_path: Path, postgres_at_head: str, postgres_server: PostgresServer
-) -> None:
+@pytest.fixture
+def acme(api: StandIn, tmp_path: Path, postgres_at_head: str) -> Program:
+    """A patient program with one workspace, and a Postgres."""
     program = Program(tmp_path, postgres_at_head)
     populate(api, "acme")
     program.configure(api.base_url, "acme", api=PATIENT)
-    program.sync()
+    return program
+
+
+def test_a_session_lost_after_a_conflict_is_worth_another_try_too(
+    api: StandIn, acme: Program, postgres_at_head: str, postgres_server: PostgresServer
+) -> None:
+    acme.sync()
     api.set_interviews(id_of("acme"), [one | {"folder": "new"} for one in interviews_of("acme")])
     once_at_commit(postgres_server, postgres_at_head, "interviews", "RAISE serialization_failure")
     merges: list[str] = []
@@ -192,38 +198,32 @@ def test_a_session_lost_after_a_conflict_is_worth_another_try_too(
         if MERGE in statement and len(merges) == 2:
             _terminate(postgres_server, connection)
 
-    report = _sync(program, end_the_second)
+    report = _sync(acme, end_the_second)
     assert (report.status, report.counts.updated, len(merges)) == ("succeeded", 5, 3), report.error
 
 
 def test_a_conflict_at_the_opening_of_a_run_is_worth_another_try(
-    api: StandIn, tmp_path: Path, postgres_at_head: str, postgres_server: PostgresServer
+    acme: Program, postgres_at_head: str, postgres_server: PostgresServer
 ) -> None:
-    program = Program(tmp_path, postgres_at_head)
-    populate(api, "acme")
-    program.configure(api.base_url, "acme", api=PATIENT)
     once_at_commit(postgres_server, postgres_at_head, "sync_runs", "RAISE serialization_failure")
-    assert program.sync().workspace("acme")["status"] == "succeeded"
+    assert acme.sync().workspace("acme")["status"] == "succeeded"
 
 
 def test_numbers_that_were_given_before_are_told_with_their_place(
-    api: StandIn, tmp_path: Path, postgres_at_head: str, postgres_server: PostgresServer
+    acme: Program, postgres_at_head: str, postgres_server: PostgresServer
 ) -> None:
     """A standby fed by logical replication knows the rows, but not how far the sequences are."""
-    program = Program(tmp_path, postgres_at_head)
-    populate(api, "acme")
-    program.configure(api.base_url, "acme", api=PATIENT)
-    program.sync()
+    acme.sync()
     with postgres_server.connect(postgres_at_head) as admin:
         admin.execute(
             "INSERT INTO sync_runs SELECT (jsonb_populate_record(r, jsonb_build_object('id', r.id + n))).* "
             "FROM sync_runs r, generate_series(1, 20) n"
         )
-        failed = program.sync().workspace("acme")
+        failed = acme.sync().workspace("acme")
         assert failed["error_code"] == "warehouse_error"
         assert failed["error"].startswith("the warehouse at postgresql://")
         admin.execute(failed["error"].partition("in their schema, run: ")[2])
-    assert program.sync().workspace("acme")["run_id"] == 22
+    assert acme.sync().workspace("acme")["run_id"] == 22
 
 
 def test_a_deadlock_is_worth_another_try(
