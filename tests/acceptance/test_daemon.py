@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -124,6 +124,18 @@ def test_a_signal_at_the_start_ends_it_with_zero(rig: Rig, number: signal.Signal
     assert "Traceback" not in rig.log
 
 
+def _open_files(pid: int) -> set[Path]:
+    """What the process holds open."""
+    descriptors = Path(f"/proc/{pid}/fd")
+    if not descriptors.is_dir():
+        pytest.skip("no /proc on this system")
+    found = set()
+    for descriptor in descriptors.iterdir():
+        with suppress(OSError):  # closed meanwhile
+            found.add(descriptor.readlink())
+    return found
+
+
 def test_sighup_during_the_start_is_not_lost(rig: Rig) -> None:
     new = rig.folder / "new.db"
     rig.url = f"sqlite:///{new}"
@@ -134,11 +146,10 @@ def test_sighup_during_the_start_is_not_lost(rig: Rig) -> None:
         other.execute("PRAGMA journal_mode = WAL")
         other.execute("BEGIN IMMEDIATE")
         process = rig.start()
-        time.sleep(1.5)  # the configuration has been read, and the first migration waits
+        wait_until(lambda: new in _open_files(process.pid))  # so the configuration has been read
         rig.add("globex")
         rig.write()
         rig.signal(signal.SIGHUP)
-        time.sleep(0.2)
         other.execute("ROLLBACK")
     wait_until(rig.succeeded("globex"))
     assert process.poll() is None
